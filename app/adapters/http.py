@@ -1,0 +1,516 @@
+"""The one way out: HTTP to receivers, through libcurl, with the egress guard inside.
+
+`fetch` makes one transfer and waits for it; `Transfers` keeps many in flight on one thread.
+Both follow no redirect, ask no proxy, decode nothing, and read at most 16 KiB of an answer
+within one total deadline.
+"""
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Self
+
+import pycurl
+
+from app.adapters.names import Resolver
+from app.domain.egress import EgressRefused, Network, Target, check_address, parse_url
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+MAX_CONNECT_MS = 10_000
+MAX_ERROR_CHARS = 200
+NAME_CHECK_SECONDS = 0.05  # for deadlines that end during a lookup
+MAX_NAP_SECONDS = 0.01
+MAX_REGISTRATION_LOOKUP_SECONDS = 5.0
+
+
+class Failure(StrEnum):
+    """Why there is no whole answer."""
+
+    REFUSED = "refused"  # by the egress guard
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    PROTOCOL = "protocol"  # anything else that libcurl says
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send. `headers` go out as given; users' own passed `check_headers` before.
+
+    A `body` of None sends none, `b""` an empty one with its length. `timeout_seconds` is
+    for all of it, name lookup to last byte. `fresh_connection` dials anew and closes after
+    (for probes, which test the dialling too). `want_certificate` asks for its expiry.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+    timeout_seconds: float
+    fresh_connection: bool = False
+    want_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The phases of a transfer in milliseconds; all but the total are 0 where skipped."""
+
+    dns_ms: float
+    connect_ms: float
+    tls_ms: float
+    first_byte_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came of a request.
+
+    `status` is that of the status line, None when none arrived. With a `failure` the answer
+    is not whole, even where the status is known, so look at that first. An answer of which
+    no more was read because it is over 16 KiB counts as whole. `retry_after` is the raw
+    header, `error` a short sentence for people. `certificate_expires_at` needs TLS, a new
+    connection and `want_certificate`.
+    """
+
+    status: int | None
+    latency_ms: float
+    failure: Failure | None
+    error: str | None
+    retry_after: str | None
+    body: bytes
+    timings: Timings
+    certificate_expires_at: datetime | None
+
+
+# The same few receivers are called over and over; both are pure, and a refusal is not kept.
+_parse_url = lru_cache(maxsize=4096)(parse_url)
+_check_address = lru_cache(maxsize=4096)(check_address)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The egress guard.
+
+    `networks` are let through although they are not public. `ca_file` (PEM) is trusted for
+    TLS in place of the system's certificates.
+    """
+
+    networks: tuple[Network, ...] = ()
+    ca_file: str | None = None
+
+    def check_url(self, url: str, *, resolve: bool = True) -> None:
+        """Raises EgressRefused for a URL that must not be registered.
+
+        With `resolve` every address of the name is checked. A name without an answer (within
+        5 s) passes: it may come up later, and whatever is dialled is checked anyway.
+        """
+        target = parse_url(url)
+        if target.address is not None:
+            self.check_address(str(target.address))
+        elif resolve:
+            answer = Resolver().wait(target.host, MAX_REGISTRATION_LOOKUP_SECONDS)
+            for address in answer.addresses if answer is not None else ():
+                self.check_address(address)
+
+    def check_address(self, address: str) -> None:
+        """Raises EgressRefused for an address that must not be dialled."""
+        _check_address(address, self.networks)
+
+    def allows(self, address: str) -> bool:
+        """Whether `address` may be dialled."""
+        try:
+            self.check_address(address)
+        except EgressRefused:
+            return False
+        return True
+
+
+# Set on every handle, after the reset that leaves nothing of the transfer before.
+_ALWAYS = (
+    (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+    (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.PROXY, ""),  # empty, because unset asks the environment
+    (pycurl.NOPROXY, "*"),
+    (pycurl.NETRC, pycurl.NETRC_IGNORED),
+    (pycurl.SSL_VERIFYPEER, 1),
+    (pycurl.SSL_VERIFYHOST, 2),
+    (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+    (pycurl.USERAGENT, ""),  # the caller says it in the headers; libcurl's tells all its parts
+    (pycurl.PATH_AS_IS, 1),  # the path as registered, dot segments too
+    (pycurl.NOSIGNAL, 1),  # libcurl's SIGALRM would hit whatever the main thread does
+)
+
+_FAILURES = {
+    pycurl.E_COULDNT_RESOLVE_HOST: Failure.DNS,
+    pycurl.E_COULDNT_CONNECT: Failure.CONNECT,
+    pycurl.E_OPERATION_TIMEDOUT: Failure.TIMEOUT,
+    pycurl.E_SSL_CONNECT_ERROR: Failure.TLS,
+    pycurl.E_PEER_FAILED_VERIFICATION: Failure.TLS,
+    pycurl.E_SSL_CERTPROBLEM: Failure.TLS,
+    pycurl.E_SSL_CIPHER: Failure.TLS,
+    pycurl.E_SSL_CACERT_BADFILE: Failure.TLS,
+    pycurl.E_GOT_NOTHING: Failure.RESET,
+    pycurl.E_SEND_ERROR: Failure.RESET,
+    pycurl.E_RECV_ERROR: Failure.RESET,
+    pycurl.E_PARTIAL_FILE: Failure.RESET,
+}
+
+
+class _Exchange:
+    """One easy handle and what it has received; used for one request after another.
+
+    `prepare`, then `dial`, then libcurl's transfer, then `response`; or, when it is not
+    dialled at all, `prepare` and `unsent`.
+    """
+
+    def __init__(self, guard: Guard, on_dial: Callable[[socket.socket], None]) -> None:
+        self.easy = pycurl.Curl()
+        self._guard = guard
+        self._on_dial = on_dial
+
+    def prepare(self, request: Request, target: Target, tag: Hashable) -> None:
+        """Makes the handle ready for `request`, with nothing left of the one before."""
+        self.tag = tag
+        self.target = target
+        self._started_at = time.monotonic()
+        self._timeout_seconds = request.timeout_seconds
+        self._lookup_ms = 0.0
+        self._body: list[bytes] = []
+        self._body_room = MAX_BODY_BYTES
+        self._header_room = MAX_HEADER_BYTES
+        self._retry_after: str | None = None
+        self._refusal: EgressRefused | None = None
+        self._dialled = False
+
+        setopt = self.easy.setopt
+        self.easy.reset()
+        for option, value in _ALWAYS:
+            setopt(option, value)
+        setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        setopt(pycurl.HEADERFUNCTION, self._on_header)
+        setopt(pycurl.WRITEFUNCTION, self._on_body)
+        setopt(pycurl.URL, target.url)
+        setopt(pycurl.HTTPHEADER, _header_lines(request))
+        setopt(pycurl.CUSTOMREQUEST, request.method)
+        if request.method == "HEAD":
+            setopt(pycurl.NOBODY, 1)
+        elif request.body is not None:
+            setopt(pycurl.POSTFIELDS, request.body)
+        if request.fresh_connection:
+            setopt(pycurl.FRESH_CONNECT, 1)
+            setopt(pycurl.FORBID_REUSE, 1)
+        if request.want_certificate:
+            setopt(pycurl.OPT_CERTINFO, 1)
+        if self._guard.ca_file is not None:
+            setopt(pycurl.CAINFO, self._guard.ca_file)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline."""
+        return self._started_at + self._timeout_seconds - time.monotonic()
+
+    def dial(self, addresses: tuple[str, ...] = ()) -> None:
+        """Sets what the name resolved to, and the rest of the deadline.
+
+        Raises EgressRefused when any of the addresses is not public: who mixes them in one
+        answer is up to no good.
+        """
+        for address in addresses:
+            self._guard.check_address(address)
+        if addresses:
+            self._lookup_ms = (time.monotonic() - self._started_at) * 1000
+            # "+": to be forgotten after a minute, as an answer of libcurl's own would be.
+            known = f"+{self.target.host}:{self.target.port}:{','.join(addresses)}"
+            self.easy.setopt(pycurl.RESOLVE, [known])
+        left_ms = max(1, round(self.seconds_left * 1000))  # 0 would mean for ever
+        self.easy.setopt(pycurl.TIMEOUT_MS, left_ms)
+        self.easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(left_ms, MAX_CONNECT_MS))
+
+    def unsent(self, failure: Failure, error: str) -> Response:
+        """What came of it when it was not dialled."""
+        waited_ms = (time.monotonic() - self._started_at) * 1000
+        timings = Timings(waited_ms, 0.0, 0.0, 0.0, waited_ms)
+        return Response(None, waited_ms, failure, error, None, b"", timings, None)
+
+    def response(self, code: int, message: str) -> Response:
+        """What came of it, given libcurl's result code and message."""
+        getinfo = self.easy.getinfo
+        status = getinfo(pycurl.RESPONSE_CODE)
+        timings = self._timings()
+        failure = None if code == pycurl.E_OK or self._body_room < 0 else self._failure(code)
+        if failure is Failure.REFUSED:
+            message = str(self._refusal)
+        elif self._header_room < 0:
+            message = f"The headers of the answer are over {MAX_HEADER_BYTES} bytes."
+        return Response(
+            # 1xx is no answer yet (RFC 9110, 15.2).
+            status=status if status >= 200 else None,
+            latency_ms=timings.total_ms,
+            failure=failure,
+            error=None if failure is None else message[:MAX_ERROR_CHARS],
+            retry_after=self._retry_after,
+            body=b"".join(self._body),
+            timings=timings,
+            certificate_expires_at=_expiry(getinfo(pycurl.INFO_CERTINFO)),
+        )
+
+    def _failure(self, code: int) -> Failure:
+        if self._refusal is not None and not self._dialled:
+            return Failure.REFUSED
+        return _FAILURES.get(code, Failure.PROTOCOL)
+
+    def _timings(self) -> Timings:
+        """The phases. libcurl counts each from the start, and leaves 0 for a skipped one."""
+        getinfo = self.easy.getinfo
+        looked_up = getinfo(pycurl.NAMELOOKUP_TIME)
+        connected = getinfo(pycurl.CONNECT_TIME)
+        secured = getinfo(pycurl.APPCONNECT_TIME)
+        sent = getinfo(pycurl.PRETRANSFER_TIME)
+        answered = getinfo(pycurl.STARTTRANSFER_TIME)
+        return Timings(
+            dns_ms=self._lookup_ms,
+            connect_ms=max(connected - looked_up, 0.0) * 1000,
+            tls_ms=max(secured - connected, 0.0) * 1000,
+            first_byte_ms=max(answered - sent, 0.0) * 1000,
+            total_ms=self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000,
+        )
+
+    def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> object:
+        """libcurl asks for a socket to the address that it is about to dial."""
+        try:
+            self._guard.check_address(str(address.addr[0]))
+        except EgressRefused as refusal:
+            self._refusal = refusal
+            return pycurl.SOCKET_BAD
+        dialled = socket.socket(address.family, address.socktype, address.protocol)
+        self._dialled = True
+        self._on_dial(dialled)
+        return _Lent(dialled)
+
+    def _on_header(self, line: bytes) -> int | None:
+        self._header_room -= len(line)
+        if self._header_room < 0:
+            return 0  # fewer bytes than given: libcurl gives up with a write error
+        if line[:12].lower() == b"retry-after:":
+            self._retry_after = line[12:].decode("latin-1").strip()
+        return None
+
+    def _on_body(self, data: bytes) -> int | None:
+        self._body.append(data[: self._body_room])
+        self._body_room -= len(data)
+        return 0 if self._body_room < 0 else None
+
+
+class _Lent:
+    """A socket for libcurl, which duplicates its descriptor; ours is closed after that."""
+
+    def __init__(self, lent: socket.socket) -> None:
+        self._socket = lent
+        self.fileno = lent.fileno
+
+    def __del__(self) -> None:
+        self._socket.close()
+
+
+class Transfers:
+    """Many requests in flight on one thread, over connections that are kept alive (Linux).
+
+    libcurl's `select` is blind to descriptors from 1024 on and asks about every socket each
+    time, and its event interface costs a dozen callbacks a transfer. So each socket is
+    registered once, when it is dialled, and edge-triggered epoll only says when to look;
+    what to do then libcurl finds by itself.
+    """
+
+    def __init__(self, guard: Guard, capacity: int) -> None:
+        self.capacity = capacity
+        self._guard = guard
+        self._resolver = Resolver()
+        self._free: list[_Exchange] = []
+        self._exchanges: dict[pycurl.Curl, _Exchange] = {}
+        self._running: dict[Hashable, _Exchange] = {}
+        self._unresolved: dict[Hashable, _Exchange] = {}  # those of them that libcurl has not yet
+        self._names_have_news = False
+        self._ask_again_at = 0.0
+        self._finished: list[tuple[Hashable, Response]] = []
+        self._activity = select.epoll()
+        self._activity.register(self._resolver.fileno(), select.EPOLLIN | select.EPOLLET)
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, capacity)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, capacity)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests started whose response `perform` has not handed out yet."""
+        return len(self._running) + len(self._finished)
+
+    def start(self, request: Request, tag: Hashable) -> None:
+        """Takes a request up; `perform` hands its response out under `tag`.
+
+        Raises ValueError for a tag that is in flight, or when `capacity` requests are.
+        """
+        if tag in self._running:
+            raise ValueError(f"{tag!r} is in flight already")
+        if len(self._running) >= self.capacity:
+            raise ValueError(f"{self.capacity} requests are in flight already")
+        try:
+            target = _parse_url(request.url)
+        except EgressRefused as refusal:
+            self._finished.append((tag, _refused(refusal)))
+            return
+        exchange = self._free.pop() if self._free else self._new_exchange()
+        exchange.prepare(request, target, tag)
+        self._running[tag] = exchange
+        if target.address is not None:
+            exchange.dial()
+            self._multi.add_handle(exchange.easy)
+        else:
+            self._unresolved[tag] = exchange
+            self._resolve(exchange)
+
+    def perform(self, wait_seconds: float) -> list[tuple[Hashable, Response]]:
+        """Moves the transfers on until one finishes, `wait_seconds` at most.
+
+        Gives every response that is there by then, each with its tag. Returns at once when
+        nothing is in flight.
+        """
+        give_up_at = time.monotonic() + wait_seconds
+        while True:
+            now = time.monotonic()
+            if self._unresolved and (now >= self._ask_again_at or self._names_have_news):
+                self._ask_again_at = now + NAME_CHECK_SECONDS
+                self._names_have_news = False
+                for exchange in list(self._unresolved.values()):
+                    self._resolve(exchange)
+            self._multi.perform()
+            self._collect()
+            left = give_up_at - time.monotonic()
+            if self._finished or not self._running or left <= 0:
+                finished, self._finished = self._finished, []
+                return finished
+            events = self._activity.poll(min(left, self._nap_seconds()))
+            names = self._resolver.fileno()
+            self._names_have_news = any(descriptor == names for descriptor, _ in events)
+
+    def cancel(self, tag: Hashable) -> None:
+        """Gives up a request in flight: its connection is closed, no response comes."""
+        if tag in self._running:
+            self._release(self._running[tag])
+        self._finished = [entry for entry in self._finished if entry[0] != tag]
+
+    def close(self) -> None:
+        """Gives up all requests and closes all connections."""
+        for exchange in list(self._running.values()):
+            self._release(exchange)
+        for easy in self._exchanges:
+            easy.close()
+        # They know our `_watch`, and a circle would keep the resolver's descriptor open.
+        self._exchanges.clear()
+        self._free.clear()
+        self._multi.close()
+        self._activity.close()
+
+    def _new_exchange(self) -> _Exchange:
+        exchange = _Exchange(self._guard, self._watch)
+        self._exchanges[exchange.easy] = exchange
+        return exchange
+
+    def _watch(self, dialled: socket.socket) -> None:
+        # The entry lives as long as libcurl's duplicate does, although our own descriptor is
+        # closed in a moment: epoll watches the open file, not its number (epoll(7)).
+        self._activity.register(dialled.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+
+    def _nap_seconds(self) -> float:
+        """Until libcurl's next timer, and never long.
+
+        epoll tells of changes only, and libcurl doesn't always read and write (a long body,
+        say) until there is nothing left to: so it looks again without being told.
+        """
+        milliseconds = self._multi.timeout()
+        return MAX_NAP_SECONDS if milliseconds < 0 else min(milliseconds / 1000, MAX_NAP_SECONDS)
+
+    def _resolve(self, exchange: _Exchange) -> None:
+        """Hands the exchange on to libcurl if its name has an answer, or ends it."""
+        answer = self._resolver.lookup(exchange.target.host)
+        if answer is None:
+            if exchange.seconds_left <= 0:
+                self._finish(
+                    exchange, exchange.unsent(Failure.TIMEOUT, "The name lookup timed out.")
+                )
+            return
+        if not answer.addresses:
+            self._finish(exchange, exchange.unsent(Failure.DNS, f"No address: {answer.error}."))
+            return
+        try:
+            exchange.dial(answer.addresses)
+        except EgressRefused as refusal:
+            self._finish(exchange, exchange.unsent(Failure.REFUSED, str(refusal)))
+            return
+        del self._unresolved[exchange.tag]
+        self._multi.add_handle(exchange.easy)
+
+    def _collect(self) -> None:
+        queued = 1
+        while queued:
+            queued, succeeded, failed = self._multi.info_read()
+            for easy in succeeded:
+                exchange = self._exchanges[easy]
+                self._finish(exchange, exchange.response(pycurl.E_OK, ""))
+            for easy, code, message in failed:
+                exchange = self._exchanges[easy]
+                self._finish(exchange, exchange.response(code, message))
+
+    def _finish(self, exchange: _Exchange, response: Response) -> None:
+        self._finished.append((exchange.tag, response))
+        self._release(exchange)
+
+    def _release(self, exchange: _Exchange) -> None:
+        del self._running[exchange.tag]
+        if self._unresolved.pop(exchange.tag, None) is None:
+            self._multi.remove_handle(exchange.easy)
+        self._free.append(exchange)
+
+
+def fetch(guard: Guard, request: Request) -> Response:
+    """Sends one request and waits for the answer, `timeout_seconds` at most. Thread-safe."""
+    with Transfers(guard, capacity=1) as transfers:
+        transfers.start(request, None)
+        finished: list[tuple[Hashable, Response]] = []
+        while not finished:
+            finished = transfers.perform(request.timeout_seconds)
+        return finished[0][1]
+
+
+def _header_lines(request: Request) -> list[str]:
+    """The headers as libcurl wants them: "Name;" is an empty one, "Name:" leaves one out."""
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers]
+    lines.append("Expect:")  # 100-continue costs a round trip and, with many servers, a second
+    return lines
+
+
+def _expiry(chain: list[tuple[tuple[str, str], ...]]) -> datetime | None:
+    """When the first certificate of libcurl's CERTINFO, the receiver's own, expires."""
+    for name, value in chain[0] if chain else ():
+        if name == "Expire date":
+            return datetime.fromtimestamp(ssl.cert_time_to_seconds(value), UTC)
+    return None
+
+
+def _refused(refusal: EgressRefused) -> Response:
+    nothing = Timings(0.0, 0.0, 0.0, 0.0, 0.0)
+    return Response(None, 0.0, Failure.REFUSED, str(refusal), None, b"", nothing, None)

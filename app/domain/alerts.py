@@ -1,0 +1,47 @@
+"""Alerts: their states, and the messages that tell of them."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class AlertStatus(StrEnum):
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class EventType(StrEnum):
+    FIRING = "alert.firing"
+    ACKNOWLEDGED = "alert.acknowledged"
+    RESOLVED = "alert.resolved"
+    PING = "webhook.ping"
+
+
+# Which event a change of state is, and from where it can come. Anything else changes nothing:
+# acknowledging twice is no error, and what is resolved stays resolved.
+TRANSITIONS: Mapping[AlertStatus, tuple[EventType, frozenset[AlertStatus]]] = {
+    AlertStatus.ACKNOWLEDGED: (EventType.ACKNOWLEDGED, frozenset({AlertStatus.PENDING})),
+    AlertStatus.RESOLVED: (
+        EventType.RESOLVED,
+        frozenset({AlertStatus.PENDING, AlertStatus.ACKNOWLEDGED}),
+    ),
+}
+
+
+def message_body(event: EventType, at: datetime, data: Mapping[str, Any]) -> str:
+    """The JSON that a receiver gets. Datetimes in `data` become ISO 8601."""
+    return json.dumps(
+        {"type": event, "timestamp": at.isoformat(), "data": data},
+        ensure_ascii=False,
+        separators=(",", ":"),
+        default=datetime.isoformat,
+    )

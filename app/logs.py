@@ -1,0 +1,86 @@
+"""Logs: one structured line an event, JSON or for a person, with secrets taken out.
+
+Lines carry an `action`: a short stable name to search for.
+"""
+
+import logging
+import re
+import sys
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+REDACTED = "[redacted]"
+_SECRET_NAMES = re.compile(
+    r"password|secret|token|authorization|api_key|ticket|cookie|encryption_key", re.IGNORECASE
+)
+_SECRET_TEXTS = re.compile(
+    r"(?P<head>\b(?:token|ticket|password|secret)=|Bearer\s+|://[^\s/:@]*:)(?P<body>[^\s&\"'@]+)"
+    r"|whsec_[A-Za-z0-9+/=]+|tsk_[A-Za-z0-9_-]+"
+    r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """The text without tokens, signing secrets, keys and passwords in URLs."""
+    return _SECRET_TEXTS.sub(lambda found: (found["head"] or "") + REDACTED, text)
+
+
+def _clean(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(name, inner) for inner in value]
+    if _SECRET_NAMES.search(name):
+        return REDACTED
+    return redact(value) if isinstance(value, str) else value
+
+
+def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {name: _clean(name, value) for name, value in event.items()}
+
+
+def configure(level: str, style: Literal["json", "console"], process: str) -> None:
+    """Send all logs, ours and the libraries', to standard error. `process` names who speaks."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        lambda _logger, _method, event: {"process": process, **event},
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if style == "json":
+        final.append(structlog.processors.format_exc_info)
+    final += [_redact_event, renderer]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    # What they say at INFO for each tick and connection is in the job executions already.
+    for noisy in (
+        "kombu",
+        "amqp",
+        "asyncio",
+        "alembic.runtime",
+        "celery.beat",
+        "celery.worker.strategy",
+    ):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

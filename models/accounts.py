@@ -1,0 +1,56 @@
+"""Who may: people, machines' keys, and tokens that count no more."""
+
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
+
+
+class User(Base):
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role"),
+        # Two names that differ by case only would be one person's typing mistake.
+        CheckConstraint("username = lower(username)", name="username_lower"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    username: Mapped[str] = mapped_column(Text, unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class ApiKey(Base):
+    """A machine's key. Only its SHA-256 is kept: the key is long and random, so that is enough."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(Text)
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    role: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[int | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.users.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[CreatedAt]
+    last_used_at: Mapped[Timestamp | None]
+    expires_at: Mapped[Timestamp | None]
+
+
+class TokenRevocation(Base):
+    """A token's `jti`, or a whole session's `sid`, that counts no more; kept until it expires."""
+
+    __tablename__ = "token_revocations"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[Timestamp] = mapped_column(index=True)
