@@ -1,0 +1,70 @@
+"""PostgreSQL: the engine, its limits, and sessions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+CONNECT_TIMEOUT_SECONDS = 3
+POOL_TIMEOUT_SECONDS = 3
+LOCK_TIMEOUT = "5s"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Connections of this process: open, in use, and the most there may be."""
+
+    open: int
+    in_use: int
+    limit: int
+
+
+class Database:
+    """One engine. Make it after the fork: its connections can't be shared by processes."""
+
+    def __init__(
+        self, url: str, *, pool_min: int, pool_max: int, statement_timeout: str = "10s"
+    ) -> None:
+        self._pool_max = pool_max
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_min,
+            max_overflow=pool_max - pool_min,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            # A restarted server is noticed at checkout, so that no request meets a dead connection.
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "tocsin",
+                # A server that vanishes without a word is given up in 10 s, not in 15 minutes.
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+                "options": f"-c statement_timeout={statement_timeout} "
+                f"-c lock_timeout={LOCK_TIMEOUT} -c timezone=UTC",
+            },
+        )
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session and one transaction: committed at the end, rolled back on an exception."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def now(self, session: Session) -> datetime:
+        """The transaction's time by PostgreSQL's clock, the one that all processes share."""
+        moment: datetime = session.execute(text("SELECT now()")).scalar_one()
+        return moment
+
+    def pool_use(self) -> PoolUse:
+        pool = self.engine.pool
+        in_use = pool.checkedout()  # type: ignore[attr-defined]
+        idle = pool.checkedin()  # type: ignore[attr-defined]
+        return PoolUse(in_use + idle, in_use, self._pool_max)
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,100 @@
+"""The composition root: everything that a process works with, made once from the settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+import beat_schedule
+from app.adapters.cipher import Cipher
+from app.adapters.clock import Clock
+from app.adapters.database import Database
+from app.adapters.http import Guard
+from app.adapters.queue import HintQueue, Message
+from app.adapters.quick_redis import QuickRedis
+from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested
+from app.settings import Settings
+
+HINT_EXPIRES_SECONDS = 10.0
+WORKER_POOL_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A unit of work: one transaction, its time by PostgreSQL's clock, and what has happened."""
+
+    session: Session
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    settings: Settings
+    database: Database
+    clock: Clock
+    cipher: Cipher
+    guard: Guard
+    broker: QuickRedis
+    cache: QuickRedis | None
+    queue: HintQueue
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[Work]:
+        """One transaction. What follows its commit happens here, and nowhere else.
+
+        Listeners are best effort: whatever they miss, somebody's polling finds.
+        """
+        with self.database.session() as session:
+            now = self.database.now(session)
+            self.clock.set(now)
+            work = Work(session, now)
+            yield work
+        for event in dict.fromkeys(work.events):
+            self.queue.hint(_hint_for(event))
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for questions: no clock is asked, and nothing follows."""
+        with self.database.session() as session:
+            yield session
+
+    def close(self) -> None:
+        self.queue.close()
+        self.broker.close()
+        if self.cache is not None:
+            self.cache.close()
+        self.database.close()
+
+
+def _hint_for(event: Event) -> Message:
+    match event:
+        case DeliveriesQueued():
+            job = beat_schedule.JOBS["deliver"]
+            return Message(job["task"], job["lane"], HINT_EXPIRES_SECONDS)
+        case ChecksDue():
+            job = beat_schedule.JOBS["health-check"]
+            return Message(job["task"], job["lane"], HINT_EXPIRES_SECONDS)
+        case JobRequested(task, lane, execution_id):
+            return Message(task, lane, HINT_EXPIRES_SECONDS, {"execution_id": execution_id})
+
+
+def build(settings: Settings, *, worker: bool = False) -> Deps:
+    """Make the dependencies of one process: after the fork, where there is one."""
+    pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
+    return Deps(
+        settings=settings,
+        database=Database(
+            settings.database_url,
+            pool_min=min(settings.db_pool_min, pool_max),
+            pool_max=pool_max,
+        ),
+        clock=Clock(),
+        cipher=Cipher(settings.encryption_keys),
+        guard=Guard(settings.egress_networks),
+        broker=QuickRedis(settings.redis_url),
+        cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
+        queue=HintQueue(settings.redis_url),
+    )

@@ -1,0 +1,99 @@
+"""People: who they are, what they may, and how they sign in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.adapters.passwords import hash_password, password_matches
+from app.domain.access import Role
+from app.errors import Conflict, NotFound, Unauthenticated
+from app.services.paging import Page, PageRequest, paginate
+from models import User
+
+
+def ensure_admin(session: Session, username: str, password: str) -> None:
+    """Make the first admin, or give the configured one the configured password.
+
+    An existing admin keeps its password: people change it, and a restart must not undo that.
+    """
+    session.execute(
+        insert(User)
+        .values(
+            username=username.lower(),
+            password_hash=hash_password(password),
+            role=Role.ADMIN,
+        )
+        .on_conflict_do_nothing(index_elements=[User.username])
+    )
+
+
+def sign_in(session: Session, username: str, password: str) -> User:
+    """The user, or Unauthenticated. An unknown name costs as much time as a wrong password."""
+    user = session.scalar(select(User).where(User.username == username.lower()))
+    if not password_matches(user.password_hash if user else None, password):
+        raise Unauthenticated("The username or the password is wrong.")
+    if user is None or not user.is_active:
+        raise Unauthenticated("The username or the password is wrong.")
+    return user
+
+
+def get_user(session: Session, user_id: int) -> User:
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def list_users(session: Session, request: PageRequest) -> Page[User]:
+    return paginate(session, select(User), User.id, request)
+
+
+def create_user(session: Session, data: Mapping[str, Any]) -> User:
+    """Raises Conflict when the name is taken."""
+    user: User | None = session.scalar(
+        insert(User)
+        .values(
+            username=data["username"].lower(),
+            password_hash=hash_password(data["password"]),
+            role=data["role"],
+            is_active=data["is_active"],
+        )
+        .on_conflict_do_nothing(index_elements=[User.username])
+        .returning(User)
+    )
+    if user is None:
+        raise Conflict("There is a user of this name already.")
+    return user
+
+
+def change_user(session: Session, now: datetime, user_id: int, changes: Mapping[str, Any]) -> User:
+    """Change password, role or activity. The last active admin can't be lost."""
+    user = get_user(session, user_id)
+    if "password" in changes:
+        user.password_hash = hash_password(changes["password"])
+    user.role = changes.get("role", user.role)
+    user.is_active = changes.get("is_active", user.is_active)
+    user.updated_at = now
+    session.flush()
+    _keep_an_admin(session)
+    return user
+
+
+def delete_user(session: Session, user_id: int) -> None:
+    session.delete(get_user(session, user_id))
+    session.flush()
+    _keep_an_admin(session)
+
+
+def _keep_an_admin(session: Session) -> None:
+    # Locking the admins makes two requests that each remove one wait for another.
+    session.execute(update(User).where(User.role == Role.ADMIN).values(role=User.role))
+    admins = session.scalar(
+        select(func.count()).where(User.role == Role.ADMIN, User.is_active.is_(True))
+    )
+    if not admins:
+        raise Conflict("This is the last active admin; make another one first.")

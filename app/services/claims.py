@@ -1,0 +1,278 @@
+"""The delivery queue's statements: claim, renew, complete, release.
+
+Who claims gets a lease with a fresh token; whatever he does with the row later says `WHERE id
+AND lease_token`, so that one who was paused past his lease changes nothing. All times are
+PostgreSQL's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.domain.retry import DeliveryStatus, Reason
+
+LEASE_SECONDS = 10.0
+# Claims go one after another: with the lock taken in a statement of its own, the next one's
+# snapshot sees what this one leased, so that the caps on what is in flight hold.
+CLAIM_LOCK = 0x70C52
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased delivery. `attempt` counts from 1; `webhook_version` changes with the webhook."""
+
+    id: int
+    lease_token: str
+    webhook_id: int
+    webhook_version: datetime
+    message_id: str
+    attempt: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came of a claim. `cause` None means that nothing was sent, so nothing is logged."""
+
+    id: int
+    lease_token: str
+    webhook_id: int
+    status: DeliveryStatus
+    reason: Reason
+    delay_seconds: float | None
+    cause: Reason | None
+    http_status: int | None
+    latency_ms: float | None
+    error: str | None
+    body_excerpt: str | None
+    disables_webhook: bool = False
+
+
+_ANYTHING_DUE = text(
+    "SELECT EXISTS (SELECT FROM pggit.alert_delivery_queue"
+    " WHERE status IN ('pending', 'retrying') AND next_attempt_at <= statement_timestamp())"
+)
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+# A webhook's rate is a token bucket that holds what one second allows, and at least one.
+_CLAIM = text(
+    """
+    WITH busy AS MATERIALIZED (
+        SELECT webhook_id, count(*) AS n FROM pggit.alert_delivery_queue
+        WHERE lease_token IS NOT NULL AND next_attempt_at > statement_timestamp()
+        GROUP BY webhook_id
+    ), turn AS MATERIALIZED (
+        SELECT w.id, w.updated_at, LEAST(
+            w.max_in_flight - COALESCE(busy.n, 0),
+            COALESCE(floor(LEAST(
+                GREATEST(w.rate_limit_per_second, 1),
+                t.tokens + w.rate_limit_per_second
+                    * extract(epoch FROM statement_timestamp() - t.refilled_at)
+            )), :room)
+        )::int AS room
+        FROM pggit.webhooks w
+        LEFT JOIN busy ON busy.webhook_id = w.id
+        LEFT JOIN pggit_traffic.webhook_traffic t ON t.webhook_id = w.id
+        WHERE w.is_active AND w.deleted_at IS NULL AND w.max_in_flight > COALESCE(busy.n, 0)
+        ORDER BY w.id <= :after_webhook, w.id
+    ), picked AS MATERIALIZED (
+        SELECT due.id, due.lost, turn.id AS webhook_id, turn.updated_at
+        FROM turn CROSS JOIN LATERAL (
+            SELECT q.id, q.lease_token IS NOT NULL AS lost FROM pggit.alert_delivery_queue q
+            WHERE q.webhook_id = turn.id AND q.status IN ('pending', 'retrying')
+                AND q.next_attempt_at <= statement_timestamp()
+            ORDER BY q.next_attempt_at
+            LIMIT GREATEST(turn.room, 0)
+            FOR UPDATE SKIP LOCKED
+        ) due
+        LIMIT :room
+    ), lost AS (
+        INSERT INTO pggit.delivery_attempts (delivery_id, reason, error)
+        SELECT id, :worker_lost, 'the worker was lost before it could say what came of it'
+        FROM picked WHERE lost
+    ), spent AS (
+        UPDATE pggit_traffic.webhook_traffic t
+        SET tokens = LEAST(
+                GREATEST(w.rate_limit_per_second, 1),
+                t.tokens + w.rate_limit_per_second
+                    * extract(epoch FROM statement_timestamp() - t.refilled_at)
+            ) - p.n,
+            refilled_at = statement_timestamp()
+        FROM (SELECT webhook_id, count(*) AS n FROM picked GROUP BY webhook_id) p
+        JOIN pggit.webhooks w ON w.id = p.webhook_id
+        WHERE t.webhook_id = p.webhook_id AND w.rate_limit_per_second IS NOT NULL
+    )
+    UPDATE pggit.alert_delivery_queue q
+    SET lease_token = gen_random_uuid(), attempts_made = q.attempts_made + 1,
+        next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
+    FROM picked JOIN pggit.alert_events e ON true
+    WHERE q.id = picked.id AND e.id = q.event_id
+    RETURNING q.id, q.lease_token::text, q.webhook_id, picked.updated_at, q.webhook_message_id,
+        q.attempts_made, e.body, statement_timestamp()
+    """
+)
+_RENEW = text(
+    """
+    UPDATE pggit.alert_delivery_queue q
+    SET next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS mine (id, token)
+    WHERE q.id = mine.id AND q.lease_token = mine.token
+    RETURNING q.id
+    """
+)
+_COMPLETE = text(
+    """
+    WITH said AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:statuses AS text[]),
+            CAST(:reasons AS text[]), CAST(:delays AS float8[]), CAST(:causes AS text[]),
+            CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]),
+            CAST(:errors AS text[]), CAST(:excerpts AS text[])
+        ) AS s (id, token, status, reason, delay, cause, http_status, latency, error, excerpt)
+    ), done AS (
+        UPDATE pggit.alert_delivery_queue q
+        SET status = said.status, reason = said.reason, lease_token = NULL,
+            next_attempt_at = statement_timestamp()
+                + make_interval(secs => COALESCE(said.delay, 0)),
+            finished_at = CASE WHEN said.delay IS NULL THEN statement_timestamp() END
+        FROM said
+        WHERE q.id = said.id AND q.lease_token = said.token
+        RETURNING q.id
+    ), logged AS (
+        INSERT INTO pggit.delivery_attempts
+            (delivery_id, reason, http_status, latency_ms, error, body_excerpt, at)
+        SELECT said.id, said.cause, said.http_status, said.latency, said.error, said.excerpt,
+            statement_timestamp() - make_interval(secs => COALESCE(said.latency, 0) / 1000)
+        FROM said JOIN done ON done.id = said.id
+        WHERE said.cause IS NOT NULL
+    )
+    SELECT id FROM done
+    """
+)
+_RELEASE_HELD = text(
+    "UPDATE pggit.alert_delivery_queue"
+    " SET held_behind = NULL, reason = NULL, next_attempt_at = statement_timestamp()"
+    " WHERE held_behind = ANY(:ids)"
+)
+# Who never got the firing is not told of its end; nor does anything wait for what is cancelled.
+_CANCEL_NEVER_TOLD = text(
+    """
+    WITH RECURSIVE behind AS (
+        SELECT q.id FROM pggit.alert_delivery_queue q
+        JOIN pggit.alert_delivery_queue first ON first.id = q.held_behind
+        JOIN pggit.alert_events e ON e.id = first.event_id
+        WHERE q.held_behind = ANY(:ids) AND e.type = 'alert.firing'
+        UNION
+        SELECT q.id FROM behind JOIN pggit.alert_delivery_queue q ON q.held_behind = behind.id
+    )
+    UPDATE pggit.alert_delivery_queue q
+    SET status = 'cancelled', reason = :reason, held_behind = NULL,
+        finished_at = statement_timestamp()
+    FROM behind WHERE q.id = behind.id
+    """
+)
+_DISABLE = text(
+    "UPDATE pggit.webhooks SET is_active = false, disabled_reason = :reason, updated_at = now()"
+    " WHERE id = ANY(:ids) AND is_active"
+)
+_RELEASE = text(
+    """
+    WITH mine AS (
+        SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS m (id, token)
+    ), freed AS (
+        UPDATE pggit.alert_delivery_queue q
+        SET lease_token = NULL, next_attempt_at = statement_timestamp(), reason = :reason,
+            status = 'retrying'
+        FROM mine WHERE q.id = mine.id AND q.lease_token = mine.token
+        RETURNING q.id
+    )
+    INSERT INTO pggit.delivery_attempts (delivery_id, reason, error)
+    SELECT id, :reason, 'the worker was stopped while it waited for the answer' FROM freed
+    """
+)
+
+
+def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim], datetime | None]:
+    """Lease at most `room` due deliveries, and PostgreSQL's time when there are any.
+
+    Webhooks take turns, beginning after `after_webhook`, each within its cap on what is in
+    flight and its rate. Expired leases are due like anything else. The attempt is counted here.
+    """
+    if not session.scalar(_ANYTHING_DUE):
+        return [], None
+    session.execute(_LOCK, {"key": CLAIM_LOCK})
+    rows: Sequence[Any] = session.execute(
+        _CLAIM,
+        {
+            "room": room,
+            "after_webhook": after_webhook,
+            "lease": LEASE_SECONDS,
+            "worker_lost": Reason.WORKER_LOST,
+        },
+    ).all()
+    claims = [
+        Claim(
+            id=row[0],
+            lease_token=row[1],
+            webhook_id=row[2],
+            webhook_version=row[3],
+            message_id=row[4],
+            attempt=row[5],
+            body=row[6].encode(),
+        )
+        for row in rows
+    ]
+    return claims, rows[0][7] if rows else None
+
+
+def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
+    """Renew leases (id and token); the ids of those that are still held."""
+    return set(session.scalars(_RENEW, _pairs(leases) | {"lease": LEASE_SECONDS}))
+
+
+def complete(session: Session, completions: Sequence[Completion]) -> set[int]:
+    """Record what came of claims, and let go what was held behind them.
+
+    The ids that were recorded: a lease that was lost meanwhile changes nothing and is not one.
+    """
+    # By id, so that this and an acknowledgement that locks the same rows meet in one order.
+    said = sorted(completions, key=lambda completion: completion.id)
+    done = set(
+        session.scalars(
+            _COMPLETE,
+            {
+                "ids": [one.id for one in said],
+                "tokens": [one.lease_token for one in said],
+                "statuses": [one.status for one in said],
+                "reasons": [one.reason for one in said],
+                "delays": [one.delay_seconds for one in said],
+                "causes": [one.cause for one in said],
+                "http_statuses": [one.http_status for one in said],
+                "latencies": [one.latency_ms for one in said],
+                "errors": [one.error for one in said],
+                "excerpts": [one.body_excerpt for one in said],
+            },
+        )
+    )
+    ended = [one for one in said if one.id in done and one.delay_seconds is None]
+    failed = [one.id for one in ended if one.status is DeliveryStatus.FAILED]
+    if failed:
+        session.execute(_CANCEL_NEVER_TOLD, {"ids": failed, "reason": Reason.NEVER_TOLD})
+    if ended:
+        session.execute(_RELEASE_HELD, {"ids": [one.id for one in ended]})
+    gone = [one.webhook_id for one in said if one.disables_webhook and one.id in done]
+    if gone:
+        session.execute(_DISABLE, {"ids": gone, "reason": Reason.GONE})
+    return done
+
+
+def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:
+    """Give leases back, due at once: this worker stops."""
+    session.execute(_RELEASE, _pairs(leases) | {"reason": Reason.WORKER_STOPPED})
+
+
+def _pairs(leases: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    return {"ids": [lease[0] for lease in leases], "tokens": [lease[1] for lease in leases]}

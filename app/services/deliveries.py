@@ -1,0 +1,117 @@
+"""Deliveries, to look at and to try again."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select, text
+from sqlalchemy.orm import Session
+
+from app.domain.events import DeliveriesQueued, Event
+from app.domain.retry import DeliveryStatus, Reason
+from app.errors import Conflict, NotFound
+from app.services.paging import Page, PageRequest, paginate
+from models import AlertEvent, Delivery, DeliveryAttempt, Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery as the API shows it, with every attempt, the first first."""
+
+    row: Delivery
+    alert_id: int
+    event_type: str
+    next_attempt_at: datetime | None
+    attempts: list[DeliveryAttempt]
+
+
+def list_deliveries(
+    session: Session, filters: Mapping[str, Any], request: PageRequest
+) -> Page[DeliveryView]:
+    """`filters`: status, webhook_id, alert_id."""
+    statement: Select[Delivery] = select(Delivery)
+    for name in ("status", "webhook_id"):
+        if name in filters:
+            statement = statement.where(getattr(Delivery, name) == filters[name])
+    if "alert_id" in filters:
+        statement = statement.where(
+            Delivery.event_id.in_(
+                select(AlertEvent.id).where(AlertEvent.alert_id == filters["alert_id"])
+            )
+        )
+    page = paginate(session, statement, Delivery.id, request)
+    return Page(_views(session, page.items), page.total, page.next_before)
+
+
+def get_delivery(session: Session, delivery_id: int) -> DeliveryView:
+    row = session.get(Delivery, delivery_id)
+    if row is None:
+        raise NotFound("There is no such delivery.")
+    return _views(session, [row])[0]
+
+
+def _views(session: Session, rows: Sequence[Delivery]) -> list[DeliveryView]:
+    attempts: dict[int, list[DeliveryAttempt]] = defaultdict(list)
+    for attempt in session.scalars(
+        select(DeliveryAttempt)
+        .where(DeliveryAttempt.delivery_id.in_([row.id for row in rows]))
+        .order_by(DeliveryAttempt.id)
+    ):
+        attempts[attempt.delivery_id].append(attempt)
+    events = {
+        event_id: (alert_id, event_type)
+        for event_id, alert_id, event_type in session.execute(
+            select(AlertEvent.id, AlertEvent.alert_id, AlertEvent.type).where(
+                AlertEvent.id.in_([row.event_id for row in rows])
+            )
+        ).tuples()
+    }
+    return [
+        DeliveryView(
+            row,
+            *events[row.event_id],
+            row.next_attempt_at if _waits(row) else None,
+            attempts[row.id],
+        )
+        for row in rows
+    ]
+
+
+def _waits(row: Delivery) -> bool:
+    """Whether `next_attempt_at` is a time to show: not while in flight, held, or finished."""
+    is_open = row.status in {DeliveryStatus.PENDING, DeliveryStatus.RETRYING}
+    return is_open and row.lease_token is None and row.held_behind is None
+
+
+def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> DeliveryView:
+    """Try a delivery again now, with its whole schedule before it and the same webhook-id.
+
+    One that waits is due at once. Raises Conflict for one that was delivered, is in flight,
+    or whose webhook is gone or inactive.
+    """
+    row = session.get(Delivery, delivery_id, with_for_update=True)
+    if row is None:
+        raise NotFound("There is no such delivery.")
+    webhook = session.get_one(Webhook, row.webhook_id)
+    if webhook.deleted_at is not None or not webhook.is_active:
+        raise Conflict("Its webhook is deleted or inactive.")
+    if row.status == DeliveryStatus.DELIVERED:
+        raise Conflict("It is delivered already.")
+    if row.lease_token is not None:
+        raise Conflict("It is being delivered right now.")
+    if row.held_behind is not None:
+        raise Conflict("It waits for an earlier message about the same alert.")
+    session.execute(
+        text(
+            "UPDATE pggit.alert_delivery_queue SET next_attempt_at = now(), finished_at = NULL,"
+            " status = CASE WHEN status = 'pending' THEN 'pending' ELSE 'retrying' END,"
+            " attempts_made = CASE WHEN status IN ('failed', 'cancelled') THEN 0"
+            " ELSE attempts_made END, reason = :reason WHERE id = :id"
+        ),
+        {"id": delivery_id, "reason": Reason.RETRIED_BY_HAND},
+    )
+    session.refresh(row)
+    events.append(DeliveriesQueued())
+    return _views(session, [row])[0]

@@ -1,0 +1,263 @@
+"""The drain: takes what is due from the queue, sends it, and records what came of it.
+
+    claim (short transaction) → send (no transaction) → decide (pure) → record (short, fenced)
+
+One thread keeps many transfers in flight. It claims again while some still wait for their
+answers, so a receiver that hangs holds nobody but itself.
+"""
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.adapters.clock import Clock
+from app.adapters.database import Database
+from app.adapters.http import Guard, Response, Transfers, fetch
+from app.domain.alerts import EventType, message_body
+from app.domain.retry import (
+    Attempt,
+    DeliveryStatus,
+    Reason,
+    cause_of,
+    decide,
+    lost_too_often,
+)
+from app.services.claims import Claim, Completion, claim, complete, release, renew
+from app.services.messages import Target, Targets, signed_request
+from app.services.webhooks import get_row
+
+log = structlog.get_logger(__name__)
+
+CAPACITY = 512
+RENEW_EVERY_SECONDS = 3.0
+# Unrecorded outcomes still count against their webhook's cap: record them soon.
+FLUSH_EVERY_SECONDS = 0.05
+FLUSH_AT = 200
+# With transfers in flight, look for new work this often; a hint looks at once.
+LOOK_EVERY_SECONDS = 0.1
+WAIT_SECONDS = 0.01
+STOP_WITHIN_SECONDS = 6.0
+PASS_SECONDS = 5.0
+EXCERPT_CHARS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What came of a test message."""
+
+    message_id: str
+    http_status: int | None
+    latency_ms: float
+    error: str | None
+    reason: Reason
+    body_excerpt: str | None
+
+
+def ping(database: Database, clock: Clock, guard: Guard, targets: Targets, webhook_id: int) -> Ping:
+    """Send a signed `webhook.ping` now. No transaction is open while the receiver thinks."""
+    with database.session() as session:
+        row = get_row(session, webhook_id)
+        target, name = targets.target_of(row), row.name
+        now = database.now(session)
+    clock.set(now)
+    message_id = f"msg_{uuid.uuid4().hex}"
+    body = message_body(EventType.PING, now, {"webhook_id": webhook_id, "name": name})
+    response = fetch(guard, signed_request(target, message_id, body.encode(), now))
+    return Ping(
+        message_id,
+        response.status,
+        response.latency_ms,
+        response.error,
+        cause_of(response.status, response.failure),
+        excerpt(response.body),
+    )
+
+
+def excerpt(body: bytes) -> str | None:
+    """The start of an answer as text that PostgreSQL can hold; None for an empty one."""
+    return body[:EXCERPT_CHARS].decode(errors="replace").replace("\x00", "\ufffd") or None
+
+
+class Drain:
+    """For one thread. `run` until nothing is due; `close` gives everything back."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        guard: Guard,
+        targets: Targets,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._targets = targets
+        self._capacity = capacity
+        self._transfers = Transfers(guard, capacity)
+        self._in_flight: dict[Hashable, tuple[Claim, Target]] = {}
+        self._finished: list[Completion] = []
+        self._cursor = 0
+        self._look_at = self._flush_by = self._renew_at = 0.0
+        self._report: Counter[str] = Counter()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is in flight: call `run` again at once."""
+        return bool(self._in_flight or self._finished)
+
+    def run(self, wants_look: Callable[[], bool], stopping: Callable[[], bool]) -> dict[str, int]:
+        """Deliver until nothing is due or in flight, or for a few seconds.
+
+        Returns counts: `claimed`, and deliveries by their new status. `wants_look` is true once
+        after each hint; `stopping` ends it early. Raises SQLAlchemyError while the database is
+        away; call again, nothing is forgotten.
+        """
+        self._report.clear()
+        self._look_at = 0.0
+        until = self._clock.monotonic() + PASS_SECONDS
+        while not stopping() and self._clock.monotonic() < until:
+            claimed = self._claim_when_due(wants_look)
+            self._send_and_receive()
+            self._renew_when_due()
+            self._flush_when_due()
+            if not (claimed or self.is_busy):
+                break
+        return dict(self._report)
+
+    def close(self) -> None:
+        """Wait a little for what is in flight, then give the leases back."""
+        give_up_at = self._clock.monotonic() + STOP_WITHIN_SECONDS
+        try:
+            while self._in_flight and self._clock.monotonic() < give_up_at:
+                self._send_and_receive()
+                self._renew_when_due()
+            self._flush()
+            leases = self._leases()
+            if leases:
+                with self._database.session() as session:
+                    release(session, leases)
+        except SQLAlchemyError as error:
+            # The leases run out by themselves.
+            log.warning("leases not given back", action="release_failed", error=str(error))
+        finally:
+            self._transfers.close()
+
+    def _leases(self) -> list[tuple[int, str]]:
+        return [(one.id, one.lease_token) for one, _target in self._in_flight.values()]
+
+    def _claim_when_due(self, wants_look: Callable[[], bool]) -> bool:
+        room = self._capacity - len(self._in_flight) - len(self._finished)
+        now = self._clock.monotonic()
+        if room <= 0 or not (wants_look() or now >= self._look_at):
+            return False
+        with self._database.session() as session:
+            claims, moment = claim(session, room, self._cursor)
+            targets = self._targets.load(
+                session, {(one.webhook_id, one.webhook_version) for one in claims}
+            )
+        if moment is None:
+            self._look_at = now + LOOK_EVERY_SECONDS
+            return False
+        self._clock.set(moment)
+        self._report["claimed"] += len(claims)
+        self._cursor = claims[-1].webhook_id
+        for one in claims:
+            target = targets[one.webhook_id]
+            if lost_too_often(one.attempt, target.schedule):
+                self._finish(_given_up(one))
+                continue
+            self._in_flight[one.id] = (one, target)
+            self._transfers.start(signed_request(target, one.message_id, one.body, moment), one.id)
+        return True
+
+    def _send_and_receive(self) -> None:
+        if not self._in_flight:
+            return
+        now = self._clock.now()
+        for delivery_id, response in self._transfers.perform(WAIT_SECONDS):
+            claimed, target = self._in_flight.pop(delivery_id)
+            attempt = Attempt(
+                claimed.attempt, response.status, response.failure, response.retry_after
+            )
+            decision = decide(attempt, target.schedule, now, random.random())
+            self._finish(
+                Completion(
+                    id=claimed.id,
+                    lease_token=claimed.lease_token,
+                    webhook_id=claimed.webhook_id,
+                    status=decision.status,
+                    reason=decision.reason,
+                    delay_seconds=decision.delay_seconds,
+                    cause=decision.cause,
+                    http_status=response.status,
+                    latency_ms=response.latency_ms,
+                    error=response.error,
+                    body_excerpt=_excerpt_worth_keeping(response),
+                    disables_webhook=decision.disables_webhook,
+                )
+            )
+
+    def _finish(self, completion: Completion) -> None:
+        if not self._finished:
+            self._flush_by = self._clock.monotonic() + FLUSH_EVERY_SECONDS
+        self._finished.append(completion)
+
+    def _renew_when_due(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._renew_at or not (self._in_flight or self._finished):
+            return
+        self._renew_at = now + RENEW_EVERY_SECONDS
+        waiting = [(one.id, one.lease_token) for one in self._finished]
+        with self._database.session() as session:
+            held = renew(session, self._leases() + waiting)
+        for delivery_id in set(self._in_flight) - held:
+            # Somebody else has it now, or it was cancelled: our answer would count for nothing.
+            del self._in_flight[delivery_id]
+            self._transfers.cancel(delivery_id)
+            self._report["lease_lost"] += 1
+
+    def _flush_when_due(self) -> None:
+        if self._finished and (
+            len(self._finished) >= FLUSH_AT
+            or not self._in_flight
+            or self._clock.monotonic() >= self._flush_by
+        ):
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._finished:
+            return
+        with self._database.session() as session:
+            done = complete(session, self._finished)
+        for one in self._finished:
+            self._report[one.status if one.id in done else "lease_lost"] += 1
+        self._finished.clear()
+        # Their webhooks have room again, and what was held behind them is due.
+        self._look_at = 0.0
+
+
+def _given_up(claimed: Claim) -> Completion:
+    return Completion(
+        id=claimed.id,
+        lease_token=claimed.lease_token,
+        webhook_id=claimed.webhook_id,
+        status=DeliveryStatus.FAILED,
+        reason=Reason.ATTEMPTS_EXHAUSTED,
+        delay_seconds=None,
+        cause=None,
+        http_status=None,
+        latency_ms=None,
+        error=None,
+        body_excerpt=None,
+    )
+
+
+def _excerpt_worth_keeping(response: Response) -> str | None:
+    """What a receiver says matters when it refuses; a success says all by its status."""
+    accepted = response.failure is None and 200 <= (response.status or 0) < 300
+    return None if accepted else excerpt(response.body)

@@ -1,0 +1,45 @@
+"""Workers that say of themselves that they live."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from models import Worker
+
+# A worker says so every 5 s; one that was silent for three times that counts as gone.
+SEEN_EVERY_SECONDS = 5.0
+GONE_AFTER_SECONDS = 15
+FORGOTTEN_AFTER_SECONDS = 86_400
+
+
+def i_am_here(
+    session: Session, now: datetime, name: str, lane: str, pid: int, last_claim_at: datetime | None
+) -> None:
+    seen = {"pid": pid, "seen_at": now, "last_claim_at": last_claim_at}
+    session.execute(
+        insert(Worker)
+        .values(name=name, lane=lane, started_at=now, **seen)
+        .on_conflict_do_update(index_elements=[Worker.name], set_=seen)
+    )
+
+
+def i_am_gone(session: Session, name: str) -> None:
+    session.execute(delete(Worker).where(Worker.name == name))
+
+
+def list_workers(session: Session) -> list[tuple[Worker, bool]]:
+    """Every worker of the last day, and whether it lives."""
+    alive = Worker.seen_at > func.now() - text(f"interval '{GONE_AFTER_SECONDS} seconds'")
+    return list(
+        session.execute(
+            select(Worker, alive)
+            .where(
+                Worker.seen_at > func.now() - text(f"interval '{FORGOTTEN_AFTER_SECONDS} seconds'")
+            )
+            .order_by(Worker.name)
+        )
+        .tuples()
+        .all()
+    )

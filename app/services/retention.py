@@ -1,0 +1,107 @@
+"""What is kept, and for how long. Nothing grows without bound."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import TextClause, text
+
+from app.domain.retry import Reason
+
+BATCH = 5000
+# Batches, each a short transaction: a purge must not hold locks, nor a snapshot, for long.
+MAX_BATCHES = 200
+
+_KEEP = {
+    "alerts": "30 days",
+    "health_checks": "30 days",
+    "job_executions": "7 days",
+    "idempotent_requests": "24 hours",
+}
+_PURGES: dict[str, TextClause] = {
+    # An alert goes with its events, deliveries and attempts, once all of it is over.
+    "alerts": text(
+        f"""
+        DELETE FROM pggit.alerts WHERE id IN (
+            SELECT a.id FROM pggit.alerts a
+            WHERE a.created_at < now() - interval '{_KEEP["alerts"]}'
+                AND NOT EXISTS (
+                    SELECT FROM pggit.alert_events e
+                    JOIN pggit.alert_delivery_queue q ON q.event_id = e.id
+                    WHERE e.alert_id = a.id AND q.status IN ('pending', 'retrying')
+                )
+            ORDER BY a.id LIMIT {BATCH // 10}
+        )
+        """  # noqa: S608 - only constants in it
+    ),
+    "health_checks": text(
+        f"""
+        DELETE FROM pggit.webhook_health_checks WHERE id IN (
+            SELECT id FROM pggit.webhook_health_checks
+            WHERE checked_at < now() - interval '{_KEEP["health_checks"]}'
+            ORDER BY checked_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "job_executions": text(
+        f"""
+        DELETE FROM pggit.scheduled_job_execution WHERE id IN (
+            SELECT id FROM pggit.scheduled_job_execution
+            WHERE created_at < now() - interval '{_KEEP["job_executions"]}'
+            ORDER BY created_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "idempotent_requests": text(
+        f"""
+        DELETE FROM pggit.idempotent_requests WHERE (principal, key) IN (
+            SELECT principal, key FROM pggit.idempotent_requests
+            WHERE created_at < now() - interval '{_KEEP["idempotent_requests"]}'
+            ORDER BY created_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "token_revocations": text(
+        f"""
+        DELETE FROM pggit.token_revocations WHERE id IN (
+            SELECT id FROM pggit.token_revocations WHERE expires_at < now()
+            ORDER BY expires_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "deleted_webhooks": text(
+        f"""
+        DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{_KEEP["alerts"]}'
+            AND NOT EXISTS (SELECT FROM pggit.alert_delivery_queue q WHERE q.webhook_id = w.id)
+        """  # noqa: S608
+    ),
+    # Who is owed something by a webhook that stays disabled gets an end, and a reason.
+    "cancelled_for_disabled_webhooks": text(
+        f"""
+        UPDATE pggit.alert_delivery_queue q
+        SET status = 'cancelled', reason = '{Reason.WEBHOOK_DISABLED}', lease_token = NULL,
+            held_behind = NULL, finished_at = now()
+        WHERE q.id IN (
+            SELECT q.id FROM pggit.alert_delivery_queue q
+            JOIN pggit.webhooks w ON w.id = q.webhook_id
+            WHERE q.status IN ('pending', 'retrying') AND NOT w.is_active
+                AND w.updated_at < now() - interval '7 days'
+            LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+}
+
+
+def purge(unit_of_work: Callable[[], Any]) -> dict[str, int]:
+    """Delete what is past its time; how many rows of each kind."""
+    removed = {}
+    for name, statement in _PURGES.items():
+        count = 0
+        for _batch in range(MAX_BATCHES):
+            with unit_of_work() as work:
+                rows = work.session.execute(statement).rowcount
+            count += rows
+            if not rows:
+                break
+        removed[name] = count
+    return removed

@@ -1,0 +1,170 @@
+"""How the whole is doing: the parts, each with its own status."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.adapters.database import Database
+from app.adapters.quick_redis import QuickRedis
+from app.domain.health import HealthStatus
+from app.services.health_reports import count_by_status
+from app.services.presence import list_workers
+from models.migrate import current, head
+
+
+class PartStatus(StrEnum):
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    status: PartStatus
+    latency_ms: float | None = None
+    detail: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_migrated(session: Session) -> bool:
+    """Whether the database is at this code's newest revision."""
+    return current(session.connection()) == head()
+
+
+def worst(parts: Mapping[str, Part]) -> PartStatus:
+    """The whole is down only without the database; anything else degrades it."""
+    if parts["database"].status is PartStatus.UNAVAILABLE:
+        return PartStatus.UNAVAILABLE
+    if any(part.status is not PartStatus.HEALTHY for part in parts.values()):
+        return PartStatus.DEGRADED
+    return PartStatus.HEALTHY
+
+
+BEAT_SILENT_AFTER_SECONDS = 35
+_LAST_HEARTBEAT = text(
+    "SELECT extract(epoch FROM now() - max(started_at))::float8"
+    " FROM pggit.scheduled_job_execution WHERE job_name = 'beat-heartbeat' AND slot IS NOT NULL"
+)
+
+
+_QUEUE = text(
+    "SELECT count(*), count(*) FILTER (WHERE lease_token IS NOT NULL),"
+    " COALESCE(extract(epoch FROM now() - min(next_attempt_at) FILTER"
+    " (WHERE next_attempt_at <= now())), 0)::float8"
+    " FROM pggit.alert_delivery_queue WHERE status IN ('pending', 'retrying')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Undelivered, of those in flight, and for how long the oldest has been due, in seconds."""
+
+    undelivered: int
+    in_flight: int
+    oldest_due_seconds: float
+
+
+def queue_depth(session: Session) -> QueueDepth:
+    return QueueDepth(*session.execute(_QUEUE).one())
+
+
+def look_at_parts(
+    database: Database, broker: QuickRedis, cache: QuickRedis | None, lanes: Sequence[str]
+) -> dict[str, Part]:
+    """Every part of the system, looked at now."""
+    looks: dict[str, Callable[[], Part]] = {
+        "broker": lambda: _redis(broker, "noeviction"),
+        "cache": lambda: _cache(cache),
+    }
+    try:
+        with database.session() as session:
+            looks = {
+                "database": lambda: _database(session),
+                "workers": lambda: _workers(session, lanes),
+                "beat": lambda: _beat(session),
+                "webhooks": lambda: _webhooks(session),
+                **looks,
+            }
+            return {name: _measured(look) for name, look in looks.items()}
+    except SQLAlchemyError:
+        away = Part(PartStatus.UNAVAILABLE, detail="it does not answer")
+        unknown = Part(PartStatus.UNAVAILABLE, detail="not known while the database is away")
+        return {
+            "database": away,
+            "workers": unknown,
+            "beat": unknown,
+            "webhooks": unknown,
+            "broker": _measured(lambda: _redis(broker, "noeviction")),
+            "cache": _measured(lambda: _cache(cache)),
+        }
+
+
+def _measured(look: Callable[[], Part]) -> Part:
+    started = time.perf_counter()
+    part = look()
+    return replace(part, latency_ms=(time.perf_counter() - started) * 1000)
+
+
+def _database(session: Session) -> Part:
+    if not is_migrated(session):
+        return Part(PartStatus.UNAVAILABLE, detail="its migrations are not this release's")
+    depth = queue_depth(session)
+    return Part(
+        PartStatus.HEALTHY,
+        data={
+            "undelivered": depth.undelivered,
+            "in_flight": depth.in_flight,
+            "oldest_due_seconds": round(depth.oldest_due_seconds, 1),
+        },
+    )
+
+
+def _redis(server: QuickRedis, wanted_policy: str) -> Part:
+    policy = server.eviction_policy()
+    if policy is None:
+        return Part(PartStatus.UNAVAILABLE, detail="it does not answer")
+    if not policy.startswith(wanted_policy):
+        return Part(
+            PartStatus.DEGRADED, detail=f"maxmemory-policy is {policy}, not {wanted_policy}"
+        )
+    return Part(PartStatus.HEALTHY)
+
+
+def _cache(server: QuickRedis | None) -> Part:
+    if server is None:
+        return Part(PartStatus.HEALTHY, detail="no second level is set")
+    return _redis(server, "allkeys-")
+
+
+def _workers(session: Session, lanes: Sequence[str]) -> Part:
+    alive = Counter(row.lane for row, is_alive in list_workers(session) if is_alive)
+    missing = [lane for lane in lanes if not alive[lane]]
+    return Part(
+        PartStatus.UNAVAILABLE if missing else PartStatus.HEALTHY,
+        detail=f"no worker in lane {', '.join(missing)}" if missing else None,
+        data=dict(alive),
+    )
+
+
+def _beat(session: Session) -> Part:
+    age = session.scalar(_LAST_HEARTBEAT)
+    if age is None or age > BEAT_SILENT_AFTER_SECONDS:
+        return Part(PartStatus.UNAVAILABLE, detail="no heartbeat of beat came through lately")
+    return Part(PartStatus.HEALTHY, data={"last_heartbeat_seconds": round(age, 1)})
+
+
+def _webhooks(session: Session) -> Part:
+    counts = count_by_status(session)
+    sick = counts.get(HealthStatus.UNAVAILABLE, 0) + counts.get(HealthStatus.DEGRADED, 0)
+    return Part(
+        PartStatus.DEGRADED if sick else PartStatus.HEALTHY,
+        detail=f"{sick} sick" if sick else None,
+        data=counts,
+    )

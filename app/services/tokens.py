@@ -1,0 +1,34 @@
+"""Tokens that count no more, and whose they are."""
+
+from datetime import datetime
+
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.domain.access import Principal, Role
+from models import TokenRevocation, User
+
+
+def revoke(session: Session, token_or_session_id: str, expires_at: datetime) -> bool:
+    """Make a token, or all tokens of a login, count no more. False when it was so already."""
+    revoked = session.scalar(
+        insert(TokenRevocation)
+        .values(id=token_or_session_id, expires_at=expires_at)
+        .on_conflict_do_nothing()
+        .returning(TokenRevocation.id)
+    )
+    return revoked is not None
+
+
+def principal_of(
+    session: Session, user_id: int, token_id: str, session_id: str
+) -> Principal | None:
+    """Who a good token speaks for, with the role as it is now; None when it counts no more."""
+    revoked = exists().where(TokenRevocation.id.in_([token_id, session_id]))
+    user = session.scalar(
+        select(User).where(User.id == user_id, User.is_active.is_(True), ~revoked)
+    )
+    if user is None:
+        return None
+    return Principal("user", user.id, user.username, Role(user.role), session_id, token_id)

@@ -1,0 +1,217 @@
+"""Webhooks: make, change, remove; their secrets; what a delivery to one needs to know."""
+
+import json
+import secrets as randomness
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.adapters.cipher import Cipher
+from app.domain.events import ChecksDue, DeliveriesQueued, Event
+from app.domain.retry import Reason
+from app.domain.signing import SECRET_BYTES, format_secret
+from app.errors import NotFound
+from app.services.paging import Page, PageRequest, paginate
+from models import Webhook, WebhookHealth, WebhookTraffic
+
+SECRET_OVERLAP = timedelta(hours=24)
+_PLAIN_FIELDS = (
+    "name",
+    "description",
+    "url",
+    "is_active",
+    "health_check_interval_seconds",
+    "timeout_seconds",
+    "retry_schedule_seconds",
+    "max_in_flight",
+    "rate_limit_per_second",
+)
+_CHECK_FIELDS = (
+    "method",
+    "expected_status",
+    "max_latency_ms",
+    "failure_threshold",
+    "recovery_threshold",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookView:
+    """A webhook as the API shows it: with its headers in clear and its health."""
+
+    row: Webhook
+    health_status: str
+    headers: dict[str, str]
+
+
+def new_secret() -> str:
+    return format_secret(randomness.token_bytes(SECRET_BYTES))
+
+
+def read_headers(cipher: Cipher, row: Webhook) -> dict[str, str]:
+    if row.headers_encrypted is None:
+        return {}
+    headers: dict[str, str] = json.loads(cipher.decrypt(row.headers_encrypted))
+    return headers
+
+
+def _apply(row: Webhook, cipher: Cipher, data: Mapping[str, Any]) -> None:
+    for name in _PLAIN_FIELDS:
+        if name in data:
+            setattr(row, name, data[name])
+    for name in _CHECK_FIELDS:
+        if name in data.get("health_check", {}):
+            setattr(row, f"check_{name}", data["health_check"][name])
+    if "headers" in data:
+        headers = data["headers"]
+        row.headers_encrypted = cipher.encrypt(json.dumps(headers)) if headers else None
+
+
+def create_webhook(
+    session: Session, events: list[Event], cipher: Cipher, data: Mapping[str, Any]
+) -> tuple[WebhookView, str]:
+    """The webhook and its secret: this is the only time that the secret is shown."""
+    secret = new_secret()
+    row = Webhook(secret_encrypted=cipher.encrypt(secret))
+    _apply(row, cipher, data)
+    session.add(row)
+    session.flush()
+    session.add(WebhookHealth(webhook_id=row.id))
+    _set_rate(session, row)
+    session.flush()
+    session.refresh(row)
+    events.append(ChecksDue())
+    return _view(session, cipher, row), secret
+
+
+def _set_rate(session: Session, row: Webhook) -> None:
+    """A webhook with a rate limit has a bucket, full at the start; one without has none."""
+    if row.rate_limit_per_second is None:
+        session.execute(
+            text("DELETE FROM pggit_traffic.webhook_traffic WHERE webhook_id = :id"),
+            {"id": row.id},
+        )
+    elif session.get(WebhookTraffic, row.id) is None:
+        session.add(
+            WebhookTraffic(
+                webhook_id=row.id,
+                tokens=max(1.0, row.rate_limit_per_second),
+                refilled_at=func.now(),
+            )
+        )
+
+
+def _view(session: Session, cipher: Cipher, row: Webhook) -> WebhookView:
+    status = session.scalar(
+        select(WebhookHealth.health_status).where(WebhookHealth.webhook_id == row.id)
+    )
+    return WebhookView(row, status or "unknown", read_headers(cipher, row))
+
+
+def get_row(session: Session, webhook_id: int, *, lock: bool = False) -> Webhook:
+    """A webhook that is there and not deleted, or NotFound."""
+    row = session.get(Webhook, webhook_id, with_for_update=lock)
+    if row is None or row.deleted_at is not None:
+        raise NotFound("There is no such webhook.")
+    return row
+
+
+def get_webhook(session: Session, cipher: Cipher, webhook_id: int) -> WebhookView:
+    return _view(session, cipher, get_row(session, webhook_id))
+
+
+def list_webhooks(
+    session: Session, cipher: Cipher, filters: Mapping[str, Any], request: PageRequest
+) -> Page[WebhookView]:
+    statement = select(Webhook).where(Webhook.deleted_at.is_(None))
+    if "is_active" in filters:
+        statement = statement.where(Webhook.is_active.is_(filters["is_active"]))
+    if "health_status" in filters:
+        statement = statement.join(WebhookHealth, WebhookHealth.webhook_id == Webhook.id).where(
+            WebhookHealth.health_status == filters["health_status"]
+        )
+    page = paginate(session, statement, Webhook.id, request)
+    statuses = dict(
+        session.execute(
+            select(WebhookHealth.webhook_id, WebhookHealth.health_status).where(
+                WebhookHealth.webhook_id.in_([row.id for row in page.items])
+            )
+        )
+        .tuples()
+        .all()
+    )
+    return Page(
+        [
+            WebhookView(row, statuses.get(row.id, "unknown"), read_headers(cipher, row))
+            for row in page.items
+        ],
+        page.total,
+        page.next_before,
+    )
+
+
+def change_webhook(
+    session: Session,
+    now: datetime,
+    events: list[Event],
+    cipher: Cipher,
+    webhook_id: int,
+    changes: Mapping[str, Any],
+) -> WebhookView:
+    """Apply the fields that are there. Another URL or interval means a check soon."""
+    row = get_row(session, webhook_id, lock=True)
+    before = (row.url, row.is_active, row.health_check_interval_seconds)
+    _apply(row, cipher, changes)
+    row.updated_at = now
+    if row.is_active:
+        row.disabled_reason = None
+    _set_rate(session, row)
+    if before != (row.url, row.is_active, row.health_check_interval_seconds):
+        session.execute(
+            text(
+                "UPDATE pggit.webhook_health_metrics SET next_check_at = now()"
+                " WHERE webhook_id = :id AND lease_token IS NULL"
+            ),
+            {"id": row.id},
+        )
+        events += [ChecksDue(), DeliveriesQueued()]
+    session.flush()
+    return _view(session, cipher, row)
+
+
+def delete_webhook(session: Session, now: datetime, webhook_id: int) -> None:
+    """Its history stays; what it was still owed is cancelled."""
+    row = get_row(session, webhook_id, lock=True)
+    row.deleted_at = now
+    row.is_active = False
+    row.updated_at = now
+    cancel_open_deliveries(session, row.id, Reason.WEBHOOK_DELETED)
+
+
+def cancel_open_deliveries(session: Session, webhook_id: int, reason: Reason) -> None:
+    """Cancel all that is open. A worker that has one in flight finds its lease gone."""
+    session.execute(
+        text(
+            "UPDATE pggit.alert_delivery_queue SET status = 'cancelled', reason = :reason,"
+            " lease_token = NULL, held_behind = NULL, finished_at = now()"
+            " WHERE webhook_id = :id AND status IN ('pending', 'retrying')"
+        ),
+        {"id": webhook_id, "reason": reason},
+    )
+
+
+def rotate_secret(
+    session: Session, now: datetime, cipher: Cipher, webhook_id: int
+) -> tuple[str, datetime]:
+    """A new secret; the old one signs beside it for 24 hours. Returns it and that end."""
+    row = get_row(session, webhook_id, lock=True)
+    secret = new_secret()
+    row.previous_secret_encrypted = row.secret_encrypted
+    row.previous_secret_expires_at = now + SECRET_OVERLAP
+    row.secret_encrypted = cipher.encrypt(secret)
+    row.updated_at = now
+    return secret, row.previous_secret_expires_at

@@ -1,0 +1,43 @@
+"""The schedule: data only. Every job, its task, its cadence, and the lane that runs it.
+
+Intervals are in seconds and aligned to the clock: a job with 10 is due at :00, :10, :20 …
+"""
+
+from typing import Final, TypedDict
+
+
+class Job(TypedDict):
+    task: str
+    interval_seconds: int
+    lane: str
+    description: str
+
+
+LANES: Final = ("deliver", "health", "jobs")
+
+JOBS: Final[dict[str, Job]] = {
+    "deliver": {
+        "task": "alerts.deliver",
+        "interval_seconds": 10,
+        "lane": "deliver",
+        "description": "Deliver what is due; hints do so sooner, this makes sure.",
+    },
+    "health-check": {
+        "task": "webhooks.check_health",
+        "interval_seconds": 5,
+        "lane": "health",
+        "description": "Check the webhooks whose next check is due.",
+    },
+    "beat-heartbeat": {
+        "task": "beat.heartbeat",
+        "interval_seconds": 10,
+        "lane": "jobs",
+        "description": "Show that beat and the jobs lane live; pick up runs that were forgotten.",
+    },
+    "purge-history": {
+        "task": "history.purge",
+        "interval_seconds": 3600,
+        "lane": "jobs",
+        "description": "Delete history that is past its retention.",
+    },
+}

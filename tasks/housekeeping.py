@@ -1,0 +1,32 @@
+"""The jobs lane: what keeps the house."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import beat_schedule
+from app.services.jobs import forgotten_runs
+from app.services.retention import purge
+from tasks.lane import this_lane
+from tasks.scheduled import run_scheduled
+from tasks.worker import celery
+
+TASKS = {name: (job["task"], job["lane"]) for name, job in beat_schedule.JOBS.items()}
+
+
+@celery.task(name="beat.heartbeat")
+def heartbeat(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Show that beat and this lane live, and see to runs that were forgotten."""
+
+    def work() -> Mapping[str, Any]:
+        with this_lane().deps.unit_of_work() as unit:
+            return forgotten_runs(unit.session, unit.events, TASKS)
+
+    return run_scheduled("beat-heartbeat", work, slot, execution_id)
+
+
+@celery.task(name="history.purge")
+def purge_history(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Delete history that is past its retention."""
+    return run_scheduled(
+        "purge-history", lambda: purge(this_lane().deps.unit_of_work), slot, execution_id
+    )

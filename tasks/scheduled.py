@@ -1,0 +1,29 @@
+"""From a tick to a run: what every scheduled task does around its work."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import beat_schedule
+from app.services.jobs import run_job
+from tasks.lane import this_lane
+
+
+def run_scheduled(
+    name: str,
+    work: Callable[[], Mapping[str, Any]],
+    slot: int | None,
+    execution_id: int | None,
+) -> Mapping[str, Any]:
+    """Run a job for its slot or for a run asked for by hand; a bare hint just does the work."""
+    if slot is None and execution_id is None:
+        return work()
+    lane = this_lane()
+    return run_job(
+        lane.deps.unit_of_work,
+        name,
+        beat_schedule.JOBS[name]["interval_seconds"],
+        work,
+        worker=lane.worker,
+        slot=slot,
+        execution_id=execution_id,
+    )
