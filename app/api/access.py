@@ -1,0 +1,161 @@
+"""Who is asking, and may they: before every request, by a table that is data.
+
+An endpoint that the table doesn't name is refused at boot, so nothing is open by mistake.
+"""
+
+from typing import Any
+
+import jwt
+from flask import Flask, g, request
+from flask_jwt_extended import decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+
+from app.api.context import deps
+from app.domain.access import Principal, Role, may
+from app.errors import Forbidden, TocsinError, Unauthenticated
+from app.services.api_keys import KEY_PREFIX, find_api_key
+from app.services.tokens import principal_of
+
+PUBLIC = None
+# The least role that each endpoint asks for.
+ACCESS: dict[str, Role | None] = {
+    "health.health": PUBLIC,
+    "health.live": PUBLIC,
+    "health.ready": PUBLIC,
+    "health.deep": PUBLIC,
+    "auth.login": PUBLIC,
+    "auth.refresh": Role.VIEWER,
+    "auth.logout": Role.VIEWER,
+    "auth.me": Role.VIEWER,
+    "users.list_users": Role.ADMIN,
+    "users.create_user": Role.ADMIN,
+    "users.get_user": Role.ADMIN,
+    "users.change_user": Role.ADMIN,
+    "users.delete_user": Role.ADMIN,
+    "api-keys.list_api_keys": Role.ADMIN,
+    "api-keys.create_api_key": Role.ADMIN,
+    "api-keys.delete_api_key": Role.ADMIN,
+    "webhooks.list_webhooks": Role.VIEWER,
+    "webhooks.create_webhook": Role.ADMIN,
+    "webhooks.get_webhook": Role.VIEWER,
+    "webhooks.replace_webhook": Role.ADMIN,
+    "webhooks.change_webhook": Role.ADMIN,
+    "webhooks.delete_webhook": Role.ADMIN,
+    "webhooks.get_health": Role.VIEWER,
+    "webhooks.get_health_history": Role.VIEWER,
+    "webhooks.check_now": Role.OPERATOR,
+    "webhooks.test": Role.OPERATOR,
+    "webhooks.rotate_secret": Role.ADMIN,
+    "webhooks.list_webhook_deliveries": Role.VIEWER,
+    "alerts.list_alerts": Role.VIEWER,
+    "alerts.create_alert": Role.OPERATOR,
+    "alerts.create_alerts": Role.OPERATOR,
+    "alerts.acknowledge_alerts": Role.OPERATOR,
+    "alerts.get_alert": Role.VIEWER,
+    "alerts.list_alert_deliveries": Role.VIEWER,
+    "alerts.acknowledge_alert": Role.OPERATOR,
+    "alerts.resolve_alert": Role.OPERATOR,
+    "deliveries.list_deliveries": Role.VIEWER,
+    "deliveries.get_delivery": Role.VIEWER,
+    "deliveries.retry_delivery": Role.OPERATOR,
+    "jobs.list_jobs": Role.VIEWER,
+    "jobs.list_executions": Role.VIEWER,
+    "jobs.run_job": Role.OPERATOR,
+    "system.info": Role.VIEWER,
+    "web.docs": PUBLIC,
+    "web.docs_asset": PUBLIC,
+    "web.home": PUBLIC,
+    "api-docs.openapi_json": PUBLIC,
+}
+# The one endpoint that takes a refresh token, and takes nothing else.
+REFRESH_ENDPOINT = "auth.refresh"
+
+
+def check_table(app: Flask) -> None:
+    """Raises RuntimeError where the table and the routes differ."""
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    if endpoints != set(ACCESS):
+        raise RuntimeError(f"the access table is not the routes: {endpoints ^ set(ACCESS)}")
+
+
+def _needed_role() -> Role | None:
+    """What this request asks for. A browser's preflight carries no token, and changes nothing."""
+    if request.endpoint is None or request.method == "OPTIONS":
+        return PUBLIC
+    return ACCESS[request.endpoint]
+
+
+def identify() -> None:
+    """Find out who asks. A failure is kept, so that the rate limit is counted first."""
+    g.principal = None
+    g.identity_error = None
+    if _needed_role() is PUBLIC:
+        return
+    try:
+        g.principal = _principal()
+    except TocsinError as error:
+        g.identity_error = error
+
+
+def authorize() -> None:
+    """Refuse who is unknown, or may not."""
+    needed = _needed_role()
+    if needed is PUBLIC:
+        return
+    if g.identity_error is not None:
+        raise g.identity_error
+    if not may(g.principal.role, needed):
+        raise Forbidden(f"This needs the role {needed}; yours is {g.principal.role}.")
+
+
+def _presented_token() -> str:
+    header = request.headers.get("Authorization", "")
+    scheme, _, token = header.partition(" ")
+    if header and scheme.lower() != "bearer":
+        raise Unauthenticated("The Authorization header must be: Bearer TOKEN.")
+    token = token.strip() or request.args.get("token", "")
+    if not token and request.endpoint == REFRESH_ENDPOINT and request.is_json:
+        try:
+            body = request.get_json(silent=True)
+        except RecursionError:
+            body = None  # nested too deeply to hold a token
+        token = str(body.get("refresh_token", "")) if isinstance(body, dict) else ""
+    if not token:
+        raise Unauthenticated("A token is needed: Authorization: Bearer TOKEN.")
+    return token
+
+
+def _principal() -> Principal:
+    token = _presented_token()
+    if token.startswith(KEY_PREFIX) and request.endpoint != REFRESH_ENDPOINT:
+        return _machine(token)
+    claims = _claims(token)
+    wanted = "refresh" if request.endpoint == REFRESH_ENDPOINT else "access"
+    if claims.get("type") != wanted:
+        raise Unauthenticated(f"This is no {wanted} token.")
+    g.token_claims = claims
+    with deps().reading() as session:
+        found = principal_of(session, int(claims["sub"]), claims["jti"], claims["sid"])
+    if found is None:
+        raise Unauthenticated("This token counts no more.")
+    return found
+
+
+def _machine(key: str) -> Principal:
+    with deps().unit_of_work() as work:
+        row = find_api_key(work.session, work.now, key)
+    if row is None:
+        raise Unauthenticated("This API key is unknown or has expired.")
+    return Principal("api_key", row.id, row.name, Role(row.role))
+
+
+def _claims(token: str) -> dict[str, Any]:
+    try:
+        claims: dict[str, Any] = decode_token(token)
+    except jwt.ExpiredSignatureError:
+        raise Unauthenticated("This token has expired.") from None
+    except (jwt.PyJWTError, JWTExtendedException, ValueError):
+        raise Unauthenticated("This token is not good.") from None
+    if not str(claims.get("sub", "")).isdigit() or "sid" not in claims:
+        raise Unauthenticated("This token is not good.")
+    return claims

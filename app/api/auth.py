@@ -1,0 +1,72 @@
+"""Sign in, stay signed in, sign out."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import g
+from flask_jwt_extended import create_access_token, create_refresh_token
+
+from app.api.context import deps, principal
+from app.api.openapi import Blueprint
+from app.api.schemas.auth import LoginSchema, MeSchema, RefreshSchema, TokensSchema
+from app.domain.access import Principal
+from app.errors import Conflict, Unauthenticated
+from app.services.accounts import sign_in
+from app.services.tokens import revoke
+from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE
+
+blueprint = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Signing in")
+
+
+def _tokens(user_id: int, role: str, session_id: str) -> dict[str, Any]:
+    claims = {"sid": session_id, "role": role}
+    return {
+        "access_token": create_access_token(str(user_id), additional_claims=claims),
+        "refresh_token": create_refresh_token(str(user_id), additional_claims=claims),
+        "token_type": "Bearer",
+        "expires_in": int(ACCESS_TOKEN_LIFE.total_seconds()),
+    }
+
+
+@blueprint.post("/login")
+@blueprint.arguments(LoginSchema)
+@blueprint.response(200, TokensSchema)
+@blueprint.alt_response(401, description="The username or the password is wrong")
+def login(credentials: dict[str, str]) -> dict[str, Any]:
+    """Sign in with username and password."""
+    with deps().reading() as session:
+        user = sign_in(session, credentials["username"], credentials["password"])
+    return _tokens(user.id, user.role, uuid.uuid4().hex)
+
+
+@blueprint.post("/refresh")
+@blueprint.arguments(RefreshSchema, required=False)
+@blueprint.response(200, TokensSchema)
+def refresh(_body: dict[str, str]) -> dict[str, Any]:
+    """New tokens for a refresh token, which then counts no more."""
+    who = principal()
+    with deps().unit_of_work() as work:
+        expires_at = datetime.fromtimestamp(g.token_claims["exp"], UTC)
+        if not revoke(work.session, str(who.token_id), expires_at):
+            raise Unauthenticated("This token counts no more.")
+    return _tokens(who.id, who.role, str(who.session_id))
+
+
+@blueprint.post("/logout")
+@blueprint.response(204)
+@blueprint.alt_response(409, description="API keys have no login to end")
+def logout() -> None:
+    """Sign out: every token of this login counts no more."""
+    who = principal()
+    if who.session_id is None:
+        raise Conflict("An API key has no login to end; delete the key instead.")
+    with deps().unit_of_work() as work:
+        revoke(work.session, who.session_id, work.now + REFRESH_TOKEN_LIFE)
+
+
+@blueprint.get("/me")
+@blueprint.response(200, MeSchema)
+def me() -> Principal:
+    """Who these credentials speak for."""
+    return principal()

@@ -1,0 +1,169 @@
+"""The OpenAPI document, made from the routes, their schemas and the access table."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+from flask import Flask, Request
+from flask_smorest import Api
+from flask_smorest import Blueprint as SmorestBlueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.routing import IntegerConverter, Map
+
+from app.api.access import ACCESS
+from app.api.schemas.operations import ErrorSchema
+from app.errors import Malformed
+from app.version import VERSION
+
+MAX_ID = 2**63 - 1
+MAX_NESTING = 100
+
+
+class IdConverter(IntegerConverter):
+    """An id in a path: a whole number that a bigint can hold. Anything else is a 404."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, min=1, max=MAX_ID)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+class StrictParser(FlaskParser):
+    """JSON by the letter: the right content type, valid UTF-8, no NaN, no endless nesting."""
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        raw = req.get_data()
+        # Of a chunked body, Werkzeug silently reads no more than the limit.
+        if req.content_length is None and len(raw) == req.max_content_length:
+            raise RequestEntityTooLarge
+        if not raw:
+            return {}
+        if not req.is_json:
+            raise UnsupportedMediaType("The body must be application/json.")
+        try:
+            body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"The body is not JSON: {_in_words(error)}") from None
+        _check_nesting(body)
+        return body
+
+    def handle_error(self, error: Any, *arguments: Any, **named: Any) -> NoReturn:
+        super().handle_error(error, *arguments, **named)
+        raise BadRequest  # the parent always raises
+
+
+def _in_words(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+
+
+def _check_nesting(body: Any) -> None:
+    """A limit far from the interpreter's, which is reached sooner deeper in the stack."""
+    level = [body]
+    for _depth in range(MAX_NESTING + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise Malformed(f"The body is nested too deeply: {MAX_NESTING} levels are enough.")
+
+
+class Blueprint(SmorestBlueprint):
+    """A resource's routes."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+class DocumentedApi(Api):
+    """The document, with the one error shape; errors themselves are app.api.errors' business."""
+
+    ERROR_SCHEMA = ErrorSchema
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def make_api(app: Flask) -> DocumentedApi:
+    app.url_map.converters["id"] = IdConverter
+    app.config.update(
+        API_TITLE="Tocsin",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": "Watches webhooks and gets every alert through."},
+            "components": {
+                "securitySchemes": {
+                    "bearer": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "An access token, or an API key.",
+                    },
+                    "query": {"type": "apiKey", "in": "query", "name": "token"},
+                }
+            },
+            "servers": [{"url": "/"}],
+        },
+    )
+    api = DocumentedApi(app)
+    api.register_converter(
+        IdConverter,
+        lambda _converter: {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+    )
+    return api
+
+
+def complete_document(app: Flask, api: DocumentedApi) -> None:
+    """Add to every operation what follows from the routes: security, role, and errors."""
+    if "Error" not in api.spec.components.schemas:
+        api.spec.components.schema("Error", schema=ErrorSchema)
+    endpoints = {
+        (_openapi_path(rule.rule), method.lower()): rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    error = {"$ref": "#/components/schemas/Error"}
+    for path, item in api.spec._paths.items():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            role = ACCESS[endpoints[path, method]]
+            responses = operation.setdefault("responses", {})
+            responses.pop("default", None)
+            codes = {"503": "The database is away; Retry-After says when to come back"}
+            if not path.startswith("/health"):
+                codes["429"] = "Over the rate limit; Retry-After says when to come back"
+            if "{" in path:
+                codes["404"] = "There is no such thing"
+            if operation.get("requestBody"):
+                codes |= {
+                    "400": "The body can't be read",
+                    "413": "The body is too large",
+                    "415": "The body is not application/json",
+                    "422": "Some fields are not valid; `errors` says which",
+                }
+            elif operation.get("parameters"):
+                codes["422"] = "Some fields are not valid; `errors` says which"
+            if role is not None:
+                codes |= {"401": "No good token", "403": f"This needs the role {role}"}
+                operation["security"] = [{"bearer": []}, {"query": []}]
+                operation["x-role"] = role
+            for code, description in codes.items():
+                known = responses.get(code)
+                if not isinstance(known, dict) or "$ref" in known:
+                    responses[code] = {
+                        "description": description,
+                        "content": {"application/json": {"schema": error}},
+                    }
+
+
+def _openapi_path(rule: str) -> str:
+    """Flask's `/webhooks/<id:webhook_id>` as `/webhooks/{webhook_id}`."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)

@@ -1,0 +1,84 @@
+"""The Flask application, put together."""
+
+from flask import Flask
+from flask_cors import CORS
+from flask_jwt_extended import JWTManager
+
+from app import deps as composition
+from app import logs
+from app.adapters.rate_limit import RateLimiter
+from app.api import (
+    access,
+    alerts,
+    api_keys,
+    auth,
+    deliveries,
+    errors,
+    health,
+    jobs,
+    requests,
+    system,
+    users,
+    webhooks,
+)
+from app.api.context import EXTENSION
+from app.api.limits import RequestLimit
+from app.api.openapi import complete_document, make_api
+from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE, Settings, load_settings
+from app.web import pages
+
+RESOURCES = (health, auth, users, api_keys, webhooks, alerts, deliveries, jobs, system)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application with its own dependencies. Without settings they are read now."""
+    settings = settings or load_settings()
+    logs.configure(settings.log_level, settings.log_format, "web")
+    app = Flask("app", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions[EXTENSION] = composition.build(settings)
+    _tokens(app, settings)
+    CORS(
+        app,
+        resources={"/api/*": {"origins": list(settings.cors_origins)}},
+        expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Remaining", "RateLimit-Reset"],
+    )
+
+    # In this order: an id and limits, who it is, how often, and whether they may.
+    requests.register(app)
+    app.before_request(access.identify)
+    limit = RequestLimit(
+        RateLimiter(
+            settings.redis_url,
+            window_seconds=settings.rate_limit_window_seconds,
+            processes=settings.web_concurrency,
+        ),
+        settings,
+    )
+    app.before_request(limit.check)
+    app.after_request(limit.tell)
+    app.before_request(access.authorize)
+    errors.register(app)
+
+    api = make_api(app)
+    for resource in RESOURCES:
+        api.register_blueprint(resource.blueprint)
+    app.register_blueprint(pages.blueprint)
+    access.check_table(app)
+    complete_document(app, api)
+    return app
+
+
+def _tokens(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        JWT_SECRET_KEY=settings.jwt_secret_key,
+        JWT_ALGORITHM="HS256",
+        JWT_DECODE_ALGORITHMS=["HS256"],
+        JWT_ENCODE_ISSUER="tocsin",
+        JWT_DECODE_ISSUER="tocsin",
+        JWT_ENCODE_AUDIENCE="tocsin-api",
+        JWT_DECODE_AUDIENCE="tocsin-api",
+        JWT_ACCESS_TOKEN_EXPIRES=ACCESS_TOKEN_LIFE,
+        JWT_REFRESH_TOKEN_EXPIRES=REFRESH_TOKEN_LIFE,
+    )
+    JWTManager(app)
