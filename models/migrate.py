@@ -1,8 +1,4 @@
-"""Migrations, by Alembic, without its ini file: `upgrade`, `is_current`, `check`, `revision`.
-
-As a command (`python -m models.migrate check|revision MESSAGE`) it takes DATABASE_URL from
-the caller's code, never from the environment: app/cli.py and the development commands pass it.
-"""
+"""Migrations, by Alembic, without its ini file."""
 
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,0 +1,61 @@
+"""gunicorn's configuration (`gunicorn --config python:app.serve`): numbers, and its own errors."""
+
+import json
+import socket
+import uuid
+from datetime import UTC, datetime
+
+from gunicorn import util  # type: ignore[import-untyped]
+
+from app.settings import load_settings
+
+_settings = load_settings()
+
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+
+bind = f"{_host}:{_settings.port}"
+worker_class = "gthread"
+workers = _settings.web_concurrency
+threads = _settings.web_threads
+
+# A request may take as long as its statements; the heartbeat of a worker is independent of that.
+timeout = 30
+# The supervisor kills after 8 s, so requests get less.
+graceful_timeout = 5
+keepalive = 5
+
+# Room for a token in the query string, and not for more.
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# The application logs requests itself, with their query strings redacted.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level.lower()
+
+# It would be written into the home folder.
+control_socket_disable = True
+
+
+def _write_error(client: socket.socket, status_code: int, reason: str, message: str) -> None:
+    """The one error shape for what never reaches the application, like a URL over the limit."""
+    body = json.dumps(
+        {
+            "detail": message or reason,
+            "status_code": status_code,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "request_id": uuid.uuid4().hex,
+        }
+    ).encode()
+    head = (
+        f"HTTP/1.1 {status_code} {reason}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, head.encode() + body)
+
+
+# gunicorn writes HTML there, and has no setting for it.
+util.write_error = _write_error
