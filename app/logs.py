@@ -6,6 +6,7 @@ Lines carry an `action`: a short stable name to search for.
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import structlog
@@ -16,7 +17,9 @@ _SECRET_NAMES = re.compile(
     r"password|secret|token|authorization|api_key|ticket|cookie|encryption_key", re.IGNORECASE
 )
 _SECRET_TEXTS = re.compile(
-    r"(?P<head>\b(?:token|ticket|password|secret)=|Bearer\s+|://[^\s/:@]*:)(?P<body>[^\s&\"'@]+)"
+    r"(?P<head>\b(?:token|ticket|password|secret)=|Bearer\s+)[^\s&\"']+"
+    # Up to the last @: a password may hold anything. Without one, what follows is a port.
+    r"|(?P<user>://[^\s/:@]*:)[^\s\"']*(?=@)"
     r"|whsec_[A-Za-z0-9+/=]+|tsk_[A-Za-z0-9_-]+"
     r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
     re.IGNORECASE,
@@ -25,17 +28,20 @@ _SECRET_TEXTS = re.compile(
 
 def redact(text: str) -> str:
     """The text without tokens, signing secrets, keys and passwords in URLs."""
-    return _SECRET_TEXTS.sub(lambda found: (found["head"] or "") + REDACTED, text)
+    return _SECRET_TEXTS.sub(lambda found: (found["head"] or found["user"] or "") + REDACTED, text)
 
 
 def _clean(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _clean(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(name, inner) for inner in value]
     if _SECRET_NAMES.search(name):
         return REDACTED
-    return redact(value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(name, inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    # Of an exception, say, as it would be written: its text may quote a URL with a password.
+    return redact(str(value))
 
 
 def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -63,10 +69,13 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
         if style == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    final: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if style == "json":
-        final.append(structlog.processors.format_exc_info)
-    final += [_redact_event, renderer]
+    final: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        # Here, because a renderer of its own would come after the redaction, and show locals.
+        structlog.processors.format_exc_info,
+        _redact_event,
+        renderer,
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)

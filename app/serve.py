@@ -4,6 +4,7 @@ import json
 import socket
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
 
@@ -38,20 +39,34 @@ loglevel = _settings.log_level.lower()
 control_socket_disable = True
 
 
+# What of a body is left unread when a request is refused; beyond it gunicorn drops the connection.
+LARGE_BODY_BYTES = 64 * 1024
+
+
+def pre_request(_worker: object, request: Any) -> None:
+    """Say `Connection: close` where a refusal closes it, so that no client sends on it again."""
+    headers = dict(request.headers)
+    length = headers.get("CONTENT-LENGTH", "0")
+    if "TRANSFER-ENCODING" in headers or (length.isdigit() and int(length) > LARGE_BODY_BYTES):
+        request.force_close()
+
+
 def _write_error(client: socket.socket, status_code: int, reason: str, message: str) -> None:
     """The one error shape for what never reaches the application, like a URL over the limit."""
+    request_id = uuid.uuid4().hex
     body = json.dumps(
         {
             "detail": message or reason,
             "status_code": status_code,
             "timestamp": datetime.now(UTC).isoformat(),
-            "request_id": uuid.uuid4().hex,
+            "request_id": request_id,
         }
     ).encode()
     head = (
         f"HTTP/1.1 {status_code} {reason}\r\n"
         "Connection: close\r\n"
         "Content-Type: application/json\r\n"
+        f"X-Request-ID: {request_id}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(client, head.encode() + body)

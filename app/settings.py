@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from cryptography.fernet import Fernet
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -64,7 +64,7 @@ class LaunchSettings(BaseSettings):
     cache_l1_max_items: NonNegative = 10_000
     cache_ttl_seconds: Positive = 60
     db_pool_min: Positive = 10
-    db_pool_max: Positive = 50
+    db_pool_max: Annotated[Positive, Field(validate_default=True)] = 50
     queue_limit: Positive = 100_000
     egress_allow: Annotated[tuple[Network, ...] | None, NoDecode] = None
     retry_schedule_seconds: Annotated[tuple[NonNegative, ...], NoDecode] = (
@@ -123,6 +123,8 @@ class LaunchSettings(BaseSettings):
     @field_validator("encryption_keys")
     @classmethod
     def _fernet_keys(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("needs at least one key")
         for key in value or ():
             try:
                 Fernet(key)
@@ -140,11 +142,14 @@ class LaunchSettings(BaseSettings):
             raise ValueError("needs 1 to 20 numbers, one for each attempt")
         return value
 
-    @model_validator(mode="after")
-    def _pool_bounds(self) -> Self:
-        if self.db_pool_min > self.db_pool_max:
-            raise ValueError("DB_POOL_MIN is above DB_POOL_MAX")
-        return self
+    @field_validator("db_pool_max")
+    @classmethod
+    def _pool_bounds(cls, value: int, info: ValidationInfo) -> int:
+        """Of the field, not of the whole: that is looked at only when no field is wrong."""
+        least = info.data.get("db_pool_min")
+        if least is not None and value < least:
+            raise ValueError(f"is {value}, below DB_POOL_MIN, which is {least}")
+        return value
 
 
 class Settings(LaunchSettings):
@@ -153,7 +158,7 @@ class Settings(LaunchSettings):
     database_url: str
     redis_url: str
     jwt_secret_key: Annotated[str, Field(min_length=MIN_SECRET_CHARS)]
-    encryption_keys: Annotated[tuple[str, ...], NoDecode, Field(min_length=1)]
+    encryption_keys: Annotated[tuple[str, ...], NoDecode]
 
     @property
     def egress_networks(self) -> tuple[Network, ...]:
@@ -166,7 +171,7 @@ def _explain(error: ValidationError) -> str:
     for fault in error.errors():
         name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
         message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "missing":
+        if fault["type"] == "missing" or fault["input"] is None:
             message = "is required (only `make run` with its embedded servers makes one itself)"
         line = f"  {name}: {message}"
         if line not in lines:

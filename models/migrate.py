@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+# A migration that can't have a table soon gives up, rather than let everybody queue up behind it.
+LOCK_TIMEOUT = "10s"
 # Several hosts may start at once; one migrates, the others wait for it and find nothing to do.
 MIGRATION_LOCK = 0x70C51
 
@@ -30,10 +32,10 @@ def _locked(database_url: str) -> "Iterator[Connection]":
     engine = create_engine(database_url)
     try:
         with engine.connect() as connection:
-            # A migration that can't have its lock soon gives up, rather than queue up everybody.
-            connection.execute(text("SET lock_timeout = '10s'"))
             connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text("SET lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_lock(:k)"), {"k": MIGRATION_LOCK})
+            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             connection.commit()
             yield connection
     finally:

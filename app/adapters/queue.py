@@ -65,14 +65,14 @@ class HintQueue:
         self._waiting: dict[str, Message] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping = threading.Event()
 
     def hint(self, message: Message) -> None:
         """Send soon, once, if the broker is there. Never waits, never fails."""
         with self._changed:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting[message.key] = message
-            if self._thread is None and not self._stopping:
+            if self._thread is None and not self._stopping.is_set():
                 self._thread = threading.Thread(target=self._send_all, name="hints", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -80,15 +80,16 @@ class HintQueue:
     def _send_all(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._stopping:
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                # Let the rest of a burst arrive; it coalesces by key.
-                self._changed.wait(DEBOUNCE_SECONDS)
+                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
+            # Let the rest of a burst arrive; it coalesces by key.
+            if self._stopping.wait(DEBOUNCE_SECONDS):
+                return
+            with self._changed:
                 messages = list(self._waiting.values())
                 self._waiting.clear()
             for message in messages:
+                if self._stopping.is_set():
+                    return
                 self._send(message)
 
     def _send(self, message: Message) -> None:
@@ -109,7 +110,7 @@ class HintQueue:
 
     def close(self) -> None:
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(TIMEOUT_SECONDS)

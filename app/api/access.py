@@ -156,6 +156,6 @@ def _claims(token: str) -> dict[str, Any]:
         raise Unauthenticated("This token has expired.") from None
     except (jwt.PyJWTError, JWTExtendedException, ValueError):
         raise Unauthenticated("This token is not good.") from None
-    if not str(claims.get("sub", "")).isdigit() or "sid" not in claims:
+    if not str(claims.get("sub", "")).isdigit() or not {"exp", "sid"} <= claims.keys():
         raise Unauthenticated("This token is not good.")
     return claims

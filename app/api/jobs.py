@@ -9,6 +9,7 @@ from app.api.schemas.fields import PageQuery
 from app.api.schemas.operations import ExecutionPage, ExecutionSchema, JobPage
 from app.errors import NotFound
 from app.services import jobs
+from app.services.paging import page_of_known
 from models import JobExecution
 
 blueprint = Blueprint(
@@ -20,11 +21,11 @@ blueprint = Blueprint(
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, JobPage)
 def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
-    """Every job with its last run. There are few, so all are on one page."""
-    page_request(query)
+    """Every job with its last run, in the order of the schedule."""
     with deps().unit_of_work() as work:
         views = jobs.list_jobs(work.session, work.now, beat_schedule.JOBS)
-    return {"items": views, "total": len(views), "next_cursor": None}
+    page = page_of_known(views, page_request(query))
+    return page_answer(page, page.items)
 
 
 @blueprint.get("/<string:name>/executions")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -72,6 +72,7 @@ def create_user(session: Session, data: Mapping[str, Any]) -> User:
 
 def change_user(session: Session, now: datetime, user_id: int, changes: Mapping[str, Any]) -> User:
     """Change password, role or activity. The last active admin can't be lost."""
+    _lock_admins(session)
     user = get_user(session, user_id)
     if "password" in changes:
         user.password_hash = hash_password(changes["password"])
@@ -84,14 +85,23 @@ def change_user(session: Session, now: datetime, user_id: int, changes: Mapping[
 
 
 def delete_user(session: Session, user_id: int) -> None:
+    _lock_admins(session)
     session.delete(get_user(session, user_id))
     session.flush()
     _keep_an_admin(session)
 
 
+def _lock_admins(session: Session) -> None:
+    """Of two requests that each remove an admin, the second waits for the first.
+
+    Before anything is changed, and in one order: else each would hold what the other wants.
+    """
+    session.execute(
+        select(User.id).where(User.role == Role.ADMIN).order_by(User.id).with_for_update()
+    )
+
+
 def _keep_an_admin(session: Session) -> None:
-    # Locking the admins makes two requests that each remove one wait for another.
-    session.execute(update(User).where(User.role == Role.ADMIN).values(role=User.role))
     admins = session.scalar(
         select(func.count()).where(User.role == Role.ADMIN, User.is_active.is_(True))
     )

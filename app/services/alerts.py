@@ -172,12 +172,15 @@ _QUEUE_TO_ALL = text(
     " FROM unnest(CAST(:events AS bigint[]), CAST(:not_to AS bigint[])) AS e (id, not_to)"
     " JOIN pggit.webhooks w ON w.is_active AND w.deleted_at IS NULL"
     " AND w.id IS DISTINCT FROM e.not_to"
+    # A webhook that is being deleted is waited for, and then is not there.
+    " FOR KEY SHARE OF w"
 )
 _QUEUE_TO_CHOSEN = text(
     "INSERT INTO pggit.alert_delivery_queue (event_id, webhook_id, next_attempt_at)"  # noqa: S608 - no outside text in it
     f" SELECT e.id, w.id, {_FIRST_ATTEMPT_AT}"
     " FROM unnest(CAST(:events AS bigint[]), CAST(:webhooks AS bigint[])) AS e (id, webhook_id)"
     " JOIN pggit.webhooks w ON w.id = e.webhook_id AND w.deleted_at IS NULL"
+    " FOR KEY SHARE OF w"
 )
 
 
@@ -238,7 +241,7 @@ def delivery_counts(session: Session, alert_ids: Sequence[int]) -> dict[int, dic
         .where(AlertEvent.alert_id.in_(alert_ids))
         .group_by(AlertEvent.alert_id, Delivery.status)
     )
-    for alert_id, status, count in rows.tuples():
+    for alert_id, status, count in rows:
         counts[alert_id][status] = count
     return counts
 
@@ -288,6 +291,16 @@ def _tell_of_change(session: Session, now: datetime, alert: Alert, event_type: E
     the firing is cancelled as superseded. Everything still open is locked, so a worker that
     completes one meanwhile sees what is held behind it. True when anything was queued.
     """
+    # The order of locks is the webhook first, then its deliveries: as a deletion takes them.
+    session.execute(
+        text(
+            "SELECT FROM pggit.webhooks WHERE id IN ("
+            " SELECT q.webhook_id FROM pggit.alert_delivery_queue q"
+            " JOIN pggit.alert_events e ON e.id = q.event_id WHERE e.alert_id = :alert"
+            ") ORDER BY id FOR KEY SHARE"
+        ),
+        {"alert": alert.id},
+    )
     owed = session.execute(
         text(
             "SELECT q.id, q.webhook_id, q.status, q.attempts_made, q.held_behind"

@@ -5,6 +5,7 @@ AND lease_token`, so that one who was paused past his lease changes nothing. All
 PostgreSQL's.
 """
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,9 +53,12 @@ class Completion:
     disables_webhook: bool = False
 
 
+# Asked for in order, so that the planner takes the index of what is open. Asked whether one
+# EXISTS it expects to meet one soon, and reads through all finished rows to find it.
 _ANYTHING_DUE = text(
-    "SELECT EXISTS (SELECT FROM pggit.alert_delivery_queue"
-    " WHERE status IN ('pending', 'retrying') AND next_attempt_at <= statement_timestamp())"
+    "SELECT (SELECT next_attempt_at FROM pggit.alert_delivery_queue"
+    " WHERE status IN ('pending', 'retrying')"
+    " ORDER BY next_attempt_at LIMIT 1) <= statement_timestamp()"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 # A webhook's rate is a token bucket that holds what one second allows, and at least one.
@@ -67,11 +71,12 @@ _CLAIM = text(
     ), turn AS MATERIALIZED (
         SELECT w.id, w.updated_at, LEAST(
             w.max_in_flight - COALESCE(busy.n, 0),
-            COALESCE(floor(LEAST(
+            -- A CASE, because LEAST and GREATEST leave nulls out: no limit would be a limit of one.
+            CASE WHEN w.rate_limit_per_second IS NULL THEN :room ELSE floor(LEAST(
                 GREATEST(w.rate_limit_per_second, 1),
                 t.tokens + w.rate_limit_per_second
                     * extract(epoch FROM statement_timestamp() - t.refilled_at)
-            )), :room)
+            )) END
         )::int AS room
         FROM pggit.webhooks w
         LEFT JOIN busy ON busy.webhook_id = w.id
@@ -106,13 +111,21 @@ _CLAIM = text(
         WHERE t.webhook_id = p.webhook_id AND w.rate_limit_per_second IS NOT NULL
     )
     UPDATE pggit.alert_delivery_queue q
-    SET lease_token = gen_random_uuid(), attempts_made = q.attempts_made + 1,
+    SET lease_token = CAST(:token AS uuid), attempts_made = q.attempts_made + 1,
         next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
     FROM picked JOIN pggit.alert_events e ON true
     WHERE q.id = picked.id AND e.id = q.event_id
-    RETURNING q.id, q.lease_token::text, q.webhook_id, picked.updated_at, q.webhook_message_id,
-        q.attempts_made, e.body, statement_timestamp()
+    RETURNING q.id, q.webhook_id, picked.updated_at, q.webhook_message_id, q.attempts_made,
+        e.body, statement_timestamp()
     """
+)
+# Rows that several are after (who renews or completes, and who acknowledges the alert) are locked
+# by their ids, or two would wait for each other. Of the ways to join a list with the table only
+# the nested loop keeps the list's order; to lock them by a statement of its own costs as much
+# again as half of the completion.
+_IN_THIS_ORDER = text(
+    "SELECT set_config('enable_hashjoin', 'off', true),"
+    " set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)"
 )
 _RENEW = text(
     """
@@ -140,14 +153,13 @@ _COMPLETE = text(
             finished_at = CASE WHEN said.delay IS NULL THEN statement_timestamp() END
         FROM said
         WHERE q.id = said.id AND q.lease_token = said.token
-        RETURNING q.id
+        RETURNING q.id, said.cause, said.http_status, said.latency, said.error, said.excerpt
     ), logged AS (
         INSERT INTO pggit.delivery_attempts
             (delivery_id, reason, http_status, latency_ms, error, body_excerpt, at)
-        SELECT said.id, said.cause, said.http_status, said.latency, said.error, said.excerpt,
-            statement_timestamp() - make_interval(secs => COALESCE(said.latency, 0) / 1000)
-        FROM said JOIN done ON done.id = said.id
-        WHERE said.cause IS NOT NULL
+        SELECT id, cause, http_status, latency, error, excerpt,
+            statement_timestamp() - make_interval(secs => COALESCE(latency, 0) / 1000)
+        FROM done WHERE cause IS NOT NULL
     )
     SELECT id FROM done
     """
@@ -174,6 +186,10 @@ _CANCEL_NEVER_TOLD = text(
     FROM behind WHERE q.id = behind.id
     """
 )
+# The order of locks is the webhook first, then its deliveries: as a deletion takes them.
+_LOCK_WEBHOOKS = text(
+    "SELECT FROM pggit.webhooks WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"
+)
 _DISABLE = text(
     "UPDATE pggit.webhooks SET is_active = false, disabled_reason = :reason, updated_at = now()"
     " WHERE id = ANY(:ids) AND is_active"
@@ -199,14 +215,18 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
     """Lease at most `room` due deliveries, and PostgreSQL's time when there are any.
 
     Webhooks take turns, beginning after `after_webhook`, each within its cap on what is in
-    flight and its rate. Expired leases are due like anything else. The attempt is counted here.
+    flight and its rate; the claims come in the order of these turns. Expired leases are due like
+    anything else. The attempt is counted here.
     """
     if not session.scalar(_ANYTHING_DUE):
         return [], None
     session.execute(_LOCK, {"key": CLAIM_LOCK})
+    # One for all of them: fresh at every claim is what fences, and each is 4 µs of PostgreSQL's.
+    token = str(uuid.uuid4())
     rows: Sequence[Any] = session.execute(
         _CLAIM,
         {
+            "token": token,
             "room": room,
             "after_webhook": after_webhook,
             "lease": LEASE_SECONDS,
@@ -216,20 +236,23 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
     claims = [
         Claim(
             id=row[0],
-            lease_token=row[1],
-            webhook_id=row[2],
-            webhook_version=row[3],
-            message_id=row[4],
-            attempt=row[5],
-            body=row[6].encode(),
+            lease_token=token,
+            webhook_id=row[1],
+            webhook_version=row[2],
+            message_id=row[3],
+            attempt=row[4],
+            body=row[5].encode(),
         )
         for row in rows
     ]
-    return claims, rows[0][7] if rows else None
+    # RETURNING has no order of its own, and the next turn begins after the last of this one.
+    claims.sort(key=lambda one: (one.webhook_id <= after_webhook, one.webhook_id, one.id))
+    return claims, rows[0][6] if rows else None
 
 
 def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
     """Renew leases (id and token); the ids of those that are still held."""
+    session.execute(_IN_THIS_ORDER)
     return set(session.scalars(_RENEW, _pairs(leases) | {"lease": LEASE_SECONDS}))
 
 
@@ -238,8 +261,11 @@ def complete(session: Session, completions: Sequence[Completion]) -> set[int]:
 
     The ids that were recorded: a lease that was lost meanwhile changes nothing and is not one.
     """
-    # By id, so that this and an acknowledgement that locks the same rows meet in one order.
     said = sorted(completions, key=lambda completion: completion.id)
+    gone = [one.webhook_id for one in said if one.disables_webhook]
+    if gone:
+        session.execute(_LOCK_WEBHOOKS, {"ids": gone})
+    session.execute(_IN_THIS_ORDER)
     done = set(
         session.scalars(
             _COMPLETE,
@@ -271,8 +297,10 @@ def complete(session: Session, completions: Sequence[Completion]) -> set[int]:
 
 def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:
     """Give leases back, due at once: this worker stops."""
+    session.execute(_IN_THIS_ORDER)
     session.execute(_RELEASE, _pairs(leases) | {"reason": Reason.WORKER_STOPPED})
 
 
 def _pairs(leases: Sequence[tuple[int, str]]) -> dict[str, Any]:
-    return {"ids": [lease[0] for lease in leases], "tokens": [lease[1] for lease in leases]}
+    ordered = sorted(leases)
+    return {"ids": [lease[0] for lease in ordered], "tokens": [lease[1] for lease in ordered]}

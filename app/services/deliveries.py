@@ -66,7 +66,7 @@ def _views(session: Session, rows: Sequence[Delivery]) -> list[DeliveryView]:
             select(AlertEvent.id, AlertEvent.alert_id, AlertEvent.type).where(
                 AlertEvent.id.in_([row.event_id for row in rows])
             )
-        ).tuples()
+        )
     }
     return [
         DeliveryView(

@@ -121,10 +121,12 @@ class Drain:
         self._look_at = 0.0
         until = self._clock.monotonic() + PASS_SECONDS
         while not stopping() and self._clock.monotonic() < until:
+            # In this order. A flush makes room, so a look comes after it. And when the database
+            # was away for long, we would claim what is ours: answered already, or under way.
+            self._flush_when_due()
+            self._renew_when_due()
             claimed = self._claim_when_due(wants_look)
             self._send_and_receive()
-            self._renew_when_due()
-            self._flush_when_due()
             if not (claimed or self.is_busy):
                 break
         return dict(self._report)
@@ -168,11 +170,17 @@ class Drain:
         self._cursor = claims[-1].webhook_id
         for one in claims:
             target = targets[one.webhook_id]
+            is_under_way = self._in_flight.pop(one.id, None) is not None
             if lost_too_often(one.attempt, target.schedule):
+                self._transfers.cancel(one.id)
                 self._finish(_given_up(one))
                 continue
             self._in_flight[one.id] = (one, target)
-            self._transfers.start(signed_request(target, one.message_id, one.body, moment), one.id)
+            # Where our own lease ran out (this process was stopped, say) and nobody was quicker,
+            # the answer that we wait for is this attempt's.
+            if not is_under_way:
+                request = signed_request(target, one.message_id, one.body, moment)
+                self._transfers.start(request, one.id)
         return True
 
     def _send_and_receive(self) -> None:
@@ -211,10 +219,10 @@ class Drain:
         now = self._clock.monotonic()
         if now < self._renew_at or not (self._in_flight or self._finished):
             return
-        self._renew_at = now + RENEW_EVERY_SECONDS
         waiting = [(one.id, one.lease_token) for one in self._finished]
         with self._database.session() as session:
             held = renew(session, self._leases() + waiting)
+        self._renew_at = now + RENEW_EVERY_SECONDS
         for delivery_id in set(self._in_flight) - held:
             # Somebody else has it now, or it was cancelled: our answer would count for nothing.
             del self._in_flight[delivery_id]

@@ -114,7 +114,7 @@ _RECORD = text(
             next_check_at = CASE
                 WHEN said.due + every.interval > now() THEN LEAST(said.due, now()) + every.interval
                 ELSE now() + every.interval END
-        FROM said JOIN pggit.webhooks w ON w.id = said.id
+        FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
         CROSS JOIN LATERAL (
             SELECT make_interval(secs => w.health_check_interval_seconds) AS interval
         ) every
@@ -220,7 +220,7 @@ def record(
 ) -> set[int]:
     """Record results and tell of changes, in one transaction. The webhooks that were recorded.
 
-    A check whose lease was taken by another changes nothing.
+    A check whose lease was taken by another, or whose webhook was deleted, changes nothing.
     """
     said = sorted(results, key=lambda result: result.check.webhook_id)
     recorded = set(

@@ -73,4 +73,4 @@ def count_by_status(session: Session) -> dict[str, int]:
         )
         .group_by(WebhookHealth.health_status)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())

@@ -201,9 +201,7 @@ def list_jobs(
             select(JobExecution.job_name, func.sum(JobExecution.missed_ticks))
             .where(JobExecution.created_at > func.now() - text("interval '24 hours'"))
             .group_by(JobExecution.job_name)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return [
         JobView(

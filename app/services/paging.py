@@ -1,5 +1,6 @@
 """Pages of a list: newest first, by id, so that inserts shift nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -41,3 +42,16 @@ def paginate(
     more = len(rows) > request.limit
     rows = rows[: request.limit]
     return Page(rows, total or 0, getattr(rows[-1], id_column.key) if more else None)
+
+
+def page_of_known(items: "Sequence[Item]", request: PageRequest) -> "Page[Item]":
+    """One page of a list that is in memory as a whole; places count down as ids do."""
+    places = range(len(items), 0, -1)
+    ahead = [
+        (place, item)
+        for place, item in zip(places, items, strict=True)
+        if request.before is None or place < request.before
+    ]
+    shown = ahead[: request.limit]
+    more = len(ahead) > request.limit
+    return Page([item for _, item in shown], len(items), shown[-1][0] if more else None)

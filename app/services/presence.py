@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import case, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,7 +21,11 @@ def i_am_here(
     session.execute(
         insert(Worker)
         .values(name=name, lane=lane, started_at=now, **seen)
-        .on_conflict_do_update(index_elements=[Worker.name], set_=seen)
+        .on_conflict_do_update(
+            index_elements=[Worker.name],
+            # One that was killed left its row behind, and its successor has its name.
+            set_=seen | {"started_at": case((Worker.pid == pid, Worker.started_at), else_=now)},
+        )
     )
 
 
@@ -39,7 +43,5 @@ def list_workers(session: Session) -> list[tuple[Worker, bool]]:
                 Worker.seen_at > func.now() - text(f"interval '{FORGOTTEN_AFTER_SECONDS} seconds'")
             )
             .order_by(Worker.name)
-        )
-        .tuples()
-        .all()
+        ).all()
     )

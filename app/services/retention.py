@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from app.domain.retry import Reason
+from app.services.presence import FORGOTTEN_AFTER_SECONDS
 
 BATCH = 5000
 # Batches, each a short transaction: a purge must not hold locks, nor a snapshot, for long.
@@ -66,6 +67,13 @@ _PURGES: dict[str, TextClause] = {
             SELECT id FROM pggit.token_revocations WHERE expires_at < now()
             ORDER BY expires_at LIMIT {BATCH}
         )
+        """  # noqa: S608
+    ),
+    # Who was killed left his row; where names change with each start, they would pile up.
+    "workers": text(
+        f"""
+        DELETE FROM pggit.workers
+        WHERE seen_at < now() - interval '{FORGOTTEN_AFTER_SECONDS} seconds'
         """  # noqa: S608
     ),
     "deleted_webhooks": text(

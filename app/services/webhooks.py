@@ -140,9 +140,7 @@ def list_webhooks(
             select(WebhookHealth.webhook_id, WebhookHealth.health_status).where(
                 WebhookHealth.webhook_id.in_([row.id for row in page.items])
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return Page(
         [
@@ -196,9 +194,14 @@ def cancel_open_deliveries(session: Session, webhook_id: int, reason: Reason) ->
     """Cancel all that is open. A worker that has one in flight finds its lease gone."""
     session.execute(
         text(
-            "UPDATE pggit.alert_delivery_queue SET status = 'cancelled', reason = :reason,"
-            " lease_token = NULL, held_behind = NULL, finished_at = now()"
+            # Locked by their ids, as all do who are after several deliveries.
+            "WITH open AS MATERIALIZED ("
+            "SELECT id FROM pggit.alert_delivery_queue"
             " WHERE webhook_id = :id AND status IN ('pending', 'retrying')"
+            " ORDER BY id FOR UPDATE"
+            ") UPDATE pggit.alert_delivery_queue q SET status = 'cancelled', reason = :reason,"
+            " lease_token = NULL, held_behind = NULL, finished_at = now()"
+            " FROM open WHERE q.id = open.id"
         ),
         {"id": webhook_id, "reason": reason},
     )

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import beat_schedule
 from app.domain.slots import due_of, missed_between, next_due, slot_of
 
 moments = st.floats(0, 4e9, allow_nan=False)
@@ -67,10 +66,3 @@ def test_two_clocks_that_differ_within_an_interval_name_one_slot(
 )
 def test_what_nobody_ran_is_counted(previous: int | None, slot: int, missed: int) -> None:
     assert missed_between(previous, slot) == missed
-
-
-@pytest.mark.parametrize("name", beat_schedule.JOBS)
-def test_every_cadence_fits_into_an_hour_or_is_hours(name: str) -> None:
-    """So that ticks fall on the same minutes of every hour, as the schedule says they do."""
-    interval = beat_schedule.JOBS[name]["interval_seconds"]
-    assert 3600 % interval == 0 or interval % 3600 == 0

@@ -33,7 +33,8 @@ class AlertCreateSchema(Schema):
 
 class AlertBatchSchema(Schema):
     alerts = fields.List(
-        fields.Raw(metadata={"type": "object"}),
+        # Each is loaded by itself, so that a null among them stops only itself.
+        fields.Raw(allow_none=True, metadata={"type": "object"}),
         required=True,
         validate=validate.Length(min=1, max=MAX_BATCH),
         metadata={"description": "Alerts as POST /alerts takes them."},

@@ -1,0 +1,1 @@
+"""Benchmarks: Tocsin measured side by side with what one would otherwise use."""

@@ -1,0 +1,103 @@
+"""The control: what one would write at home. A Celery task for each alert.
+
+`deliver_alert` finds its row in PostgreSQL, posts it, and notes that it is delivered.
+`deliver_message` is the same without a row: all it needs is in the message. Retries are
+Celery's. One connection and one HTTP session in each worker process, and no result backend, so
+it does nothing that it could spare; the signature is the one that Tocsin makes.
+"""
+
+import base64
+import functools
+import hashlib
+import hmac
+import os
+import time
+from typing import Any
+
+import psycopg
+import requests
+from celery import Celery
+
+celery = Celery("control", broker=os.environ.get("CONTROL_BROKER_URL"))
+celery.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
+
+RETRY: dict[str, Any] = {
+    "acks_late": True,
+    "autoretry_for": (requests.RequestException, psycopg.OperationalError),
+    "retry_backoff": True,
+    "max_retries": 7,
+}
+TIMEOUT_SECONDS = 15
+
+SCHEMA = """
+DROP SCHEMA IF EXISTS control CASCADE;
+CREATE SCHEMA control;
+CREATE TABLE control.webhooks (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, url text NOT NULL, secret text NOT NULL
+);
+CREATE TABLE control.alerts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    webhook_id bigint NOT NULL REFERENCES control.webhooks,
+    message_id text NOT NULL,
+    body text NOT NULL,
+    status text NOT NULL DEFAULT 'pending',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    delivered_at timestamptz
+);
+"""
+
+
+@functools.cache
+def database() -> psycopg.Connection[tuple[Any, ...]]:
+    """This worker process's connection: made at its first task, so after the fork."""
+    return psycopg.connect(os.environ["CONTROL_DATABASE_URL"], autocommit=True)
+
+
+@functools.cache
+def http() -> requests.Session:
+    return requests.Session()
+
+
+def send(url: str, secret: str, message_id: str, body: str) -> None:
+    timestamp = str(int(time.time()))
+    signed = f"{message_id}.{timestamp}.{body}".encode()
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    answer = http().post(
+        url,
+        data=body.encode(),
+        headers={
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": f"v1,{signature}",
+        },
+        timeout=TIMEOUT_SECONDS,
+        allow_redirects=False,
+    )
+    answer.raise_for_status()
+
+
+@celery.task(**RETRY)  # type: ignore[untyped-decorator]
+def deliver_alert(alert_id: int) -> None:
+    row = (
+        database()
+        .execute(
+            "SELECT w.url, w.secret, a.message_id, a.body"
+            " FROM control.alerts a JOIN control.webhooks w ON w.id = a.webhook_id"
+            " WHERE a.id = %s",
+            [alert_id],
+        )
+        .fetchone()
+    )
+    assert row is not None
+    send(*row)
+    database().execute(
+        "UPDATE control.alerts SET status = 'delivered', delivered_at = now() WHERE id = %s",
+        [alert_id],
+    )
+
+
+@celery.task(**RETRY)  # type: ignore[untyped-decorator]
+def deliver_message(url: str, secret: str, message_id: str, body: str) -> None:
+    send(url, secret, message_id, body)

@@ -1,0 +1,45 @@
+"""The running system that the acceptance tests share, and a receiver."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.client import Client
+from tests.harness.receiver import Receiver
+from tests.harness.system import PASSWORD, System, running_system
+
+KEPT = ["users", "workers", "scheduled_job_execution"]
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    with running_system() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def admin(system: System) -> Client:
+    """The first admin."""
+    return Client(system.url).login("admin", PASSWORD)
+
+
+@pytest.fixture
+def client(admin: Client, system: System) -> Client:
+    """The admin, in a system without webhooks and alerts."""
+    with system.sql() as sql:
+        tables = sql.execute(
+            "SELECT string_agg(format('%%I.%%I', schemaname, tablename), ', ') FROM pg_tables"
+            " WHERE schemaname LIKE 'pggit%%' AND tablename <> ALL (%s)",
+            [KEPT],
+        ).fetchone()
+        assert tables is not None
+        # Identities go on, so that what a worker still writes about the old can't hit the new.
+        sql.execute(f"TRUNCATE {tables[0]} CASCADE")
+    return admin
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    listening = Receiver()
+    yield listening
+    listening.close()

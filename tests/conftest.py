@@ -1,0 +1,20 @@
+"""What tests share: servers, started once a session, and only when a test asks for them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.adapters.embedded import Servers, temporary_servers
+from tests.harness.system import data_dir
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A PostgreSQL and two Redis servers without anything else."""
+    with data_dir() as folder, temporary_servers(folder) as running:
+        yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at the whole session comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

@@ -1,0 +1,173 @@
+"""Any sequence of claims, renewals, losses and completions, against a model of the queue."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+from app.services.claims import Claim, Completion
+from tests.services.world import World, delivered, failed, retrying
+
+CAPS = (2, 3)
+ENDS = {"delivered": delivered, "failed": failed}
+
+
+@dataclass
+class Row:
+    """What the model knows of a delivery."""
+
+    webhook: int
+    status: str = "pending"
+    attempts: int = 0
+    token: str | None = None
+    is_due: bool = True
+    log: list[str] = field(default_factory=list)
+
+
+class Queue(RuleBasedStateMachine):
+    """Several workers, some of them too late: `leases` keeps every lease there ever was."""
+
+    world: World
+
+    @initialize()
+    def empty(self) -> None:
+        self.world.sql("DELETE FROM pggit.alerts")
+        self.world.sql("DELETE FROM pggit.webhooks")
+        self.caps = {self.world.webhook(max_in_flight=cap): cap for cap in CAPS}
+        self.rows: dict[int, Row] = {}
+        self.leases: list[Claim] = []
+        self.tokens: set[str] = set()
+
+    # What a worker does.
+
+    @rule(room=st.integers(1, 6), data=st.data())
+    def claim(self, room: int, data: st.DataObject) -> None:
+        after = data.draw(st.sampled_from([0, *self.caps]), "after")
+        rooms = {webhook: self._room_of(webhook) for webhook in self.caps}
+        claimed = self.world.claim(room, after)
+        assert len({one.id for one in claimed}) == len(claimed) == min(room, sum(rooms.values()))
+        taken = Counter(one.webhook_id for one in claimed)
+        assert all(count <= rooms[webhook] for webhook, count in taken.items()), "over a cap"
+        for one in claimed:
+            row = self.rows[one.id]
+            assert row.status in {"pending", "retrying"}, "it was finished"
+            assert row.is_due, "somebody has it, or it waits"
+            assert one.lease_token not in self.tokens, "a token came twice"
+            if row.token is not None:
+                row.log.append("worker_lost")
+            row.attempts += 1
+            row.token, row.is_due = one.lease_token, False
+            assert one.attempt == row.attempts
+            self.tokens.add(one.lease_token)
+            self.leases.append(one)
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        some = self._some_leases(data)
+        live = {one.id for one in some if self._is_live(one)}
+        assert self.world.renew(*some) == live
+        for delivery in live:
+            self.rows[delivery].is_due = False
+
+    @rule(data=st.data(), how=st.sampled_from(["delivered", "failed", "retry", "retry later"]))
+    def complete(self, data: st.DataObject, how: str) -> None:
+        some = self._some_leases(data)
+        live = {one.id for one in some if self._is_live(one)}
+        assert self.world.complete(*[self._completion(one, how) for one in some]) == live
+        for delivery in live:
+            row = self.rows[delivery]
+            row.token = None
+            row.status = how if how in ENDS else "retrying"
+            row.is_due = how == "retry"
+            reasons = {"delivered": "accepted", "failed": "rejected"}
+            row.log.append(reasons.get(how, "server_error"))
+
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        some = self._some_leases(data)
+        live = {one.id for one in some if self._is_live(one)}
+        self.world.release(*some)
+        for delivery in live:
+            row = self.rows[delivery]
+            row.status, row.token, row.is_due = "retrying", None, True
+            row.log.append("worker_stopped")
+
+    # What happens to it.
+
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def owe(self, data: st.DataObject, count: int) -> None:
+        webhook = data.draw(st.sampled_from(list(self.caps)), "webhook")
+        for delivery in self.world.owe(webhook, count):
+            self.rows[delivery] = Row(webhook)
+
+    @rule(data=st.data())
+    def time_passes(self, data: st.DataObject) -> None:
+        """A lease runs out, or a backoff is over."""
+        waiting = [
+            delivery
+            for delivery, row in self.rows.items()
+            if row.status in {"pending", "retrying"} and not row.is_due
+        ]
+        if waiting:
+            delivery = data.draw(st.sampled_from(waiting), "delivery")
+            self.world.expire(delivery)
+            self.rows[delivery].is_due = True
+
+    # What holds at any time.
+
+    @invariant()
+    def the_database_is_as_the_model_says(self) -> None:
+        found = {
+            delivery: Row(webhook, status, attempts, token, is_due, logs or [])
+            for delivery, webhook, status, attempts, token, is_due, logs in self.world.sql(
+                "SELECT id, webhook_id, status, attempts_made, lease_token::text,"
+                " status IN ('pending', 'retrying')"
+                " AND next_attempt_at <= statement_timestamp(),"
+                " (SELECT array_agg(reason ORDER BY id) FROM pggit.delivery_attempts"
+                " WHERE delivery_id = q.id)"
+                " FROM pggit.alert_delivery_queue q"
+            )
+        }
+        assert found == self.rows
+
+    def _room_of(self, webhook: int) -> int:
+        """How many a claim may take of a webhook: what is due, within its cap."""
+        rows = [row for row in self.rows.values() if row.webhook == webhook]
+        busy = sum(row.token is not None and not row.is_due for row in rows)
+        return max(0, min(self.caps[webhook] - busy, sum(row.is_due for row in rows)))
+
+    def _is_live(self, lease: Claim) -> bool:
+        return self.rows[lease.id].token == lease.lease_token
+
+    def _some_leases(self, data: st.DataObject) -> list[Claim]:
+        """Some of all leases there ever were, one for each delivery."""
+        if not self.leases:
+            return []
+        return data.draw(
+            st.lists(st.sampled_from(self.leases), max_size=4, unique_by=lambda one: one.id),
+            "leases",
+        )
+
+    @staticmethod
+    def _completion(lease: Claim, how: str) -> Completion:
+        if how in ENDS:
+            return ENDS[how](lease)
+        return retrying(lease, 0.0 if how == "retry" else 1000.0)
+
+
+def test_whatever_workers_do_the_queue_is_as_the_model_says(world: World) -> None:
+    """One live lease for each delivery, attempts only grow, what is finished is never claimed."""
+
+    Queue.world = world
+    run_machine(
+        Queue,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
