@@ -5,7 +5,6 @@ AND lease_token`, so that one who was paused past his lease changes nothing. All
 PostgreSQL's.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,12 +110,12 @@ _CLAIM = text(
         WHERE t.webhook_id = p.webhook_id AND w.rate_limit_per_second IS NOT NULL
     )
     UPDATE pggit.alert_delivery_queue q
-    SET lease_token = CAST(:token AS uuid), attempts_made = q.attempts_made + 1,
+    SET lease_token = gen_random_uuid(), attempts_made = q.attempts_made + 1,
         next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
     FROM picked JOIN pggit.alert_events e ON true
     WHERE q.id = picked.id AND e.id = q.event_id
-    RETURNING q.id, q.webhook_id, picked.updated_at, q.webhook_message_id, q.attempts_made,
-        e.body, statement_timestamp()
+    RETURNING q.id, q.lease_token::text, q.webhook_id, picked.updated_at, q.webhook_message_id,
+        q.attempts_made, e.body, statement_timestamp()
     """
 )
 # Rows that several are after (who renews or completes, and who acknowledges the alert) are locked
@@ -221,12 +220,9 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
     if not session.scalar(_ANYTHING_DUE):
         return [], None
     session.execute(_LOCK, {"key": CLAIM_LOCK})
-    # One for all of them: fresh at every claim is what fences, and each is 4 µs of PostgreSQL's.
-    token = str(uuid.uuid4())
     rows: Sequence[Any] = session.execute(
         _CLAIM,
         {
-            "token": token,
             "room": room,
             "after_webhook": after_webhook,
             "lease": LEASE_SECONDS,
@@ -236,18 +232,18 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
     claims = [
         Claim(
             id=row[0],
-            lease_token=token,
-            webhook_id=row[1],
-            webhook_version=row[2],
-            message_id=row[3],
-            attempt=row[4],
-            body=row[5].encode(),
+            lease_token=row[1],
+            webhook_id=row[2],
+            webhook_version=row[3],
+            message_id=row[4],
+            attempt=row[5],
+            body=row[6].encode(),
         )
         for row in rows
     ]
     # RETURNING has no order of its own, and the next turn begins after the last of this one.
     claims.sort(key=lambda one: (one.webhook_id <= after_webhook, one.webhook_id, one.id))
-    return claims, rows[0][6] if rows else None
+    return claims, rows[0][7] if rows else None
 
 
 def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
