@@ -23,8 +23,11 @@ both sides recorded it. Otherwise the round is void. Duplicates are allowed and 
 Not measured: taking alerts in (API, publishing), TLS, network delay, slow receivers, retries,
 and Tocsin's other processes (web, health, beat), which would be idle. All is on loopback on one
 machine: sender, receiver, PostgreSQL and Redis share its cores, so that the ratios mean more
-than the absolutes. The control is given fewer alerts, so that rounds take about as long. A
-processor second is what all processes of a side used, from the gun until all was recorded.
+than the absolutes. The control is given fewer alerts, so that rounds take about as long. CPU
+is what all processes of a side used, from the gun until all was recorded.
+
+Tocsin keeps to its cap on what is in flight to each webhook (16), so with few webhooks the cap
+is what bounds it, and two workers share it. `--webhooks 200` shows them without that bound.
 """
 
 import argparse
