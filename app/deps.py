@@ -15,6 +15,7 @@ from app.adapters.http import Guard
 from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
 from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested
+from app.services.back_pressure import BackPressure
 from app.settings import Settings
 
 HINT_EXPIRES_SECONDS = 10.0
@@ -40,6 +41,7 @@ class Deps:
     broker: QuickRedis
     cache: QuickRedis | None
     queue: HintQueue
+    back_pressure: BackPressure
 
     @contextmanager
     def unit_of_work(self) -> Iterator[Work]:
@@ -84,6 +86,7 @@ def _hint_for(event: Event) -> Message:
 def build(settings: Settings, *, worker: bool = False) -> Deps:
     """Make the dependencies of one process: after the fork, where there is one."""
     pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
+    clock = Clock()
     return Deps(
         settings=settings,
         database=Database(
@@ -91,10 +94,11 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
             pool_min=min(settings.db_pool_min, pool_max),
             pool_max=pool_max,
         ),
-        clock=Clock(),
+        clock=clock,
         cipher=Cipher(settings.encryption_keys),
         guard=Guard(settings.egress_networks),
         broker=QuickRedis(settings.redis_url),
         cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
         queue=HintQueue(settings.redis_url),
+        back_pressure=BackPressure(clock, settings.queue_limit),
     )

@@ -14,10 +14,12 @@ from app.api import (
     auth,
     deliveries,
     errors,
+    explain,
     health,
     jobs,
     requests,
     system,
+    traffic,
     users,
     webhooks,
 )
@@ -27,7 +29,19 @@ from app.api.openapi import complete_document, make_api
 from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE, Settings, load_settings
 from app.web import pages
 
-RESOURCES = (health, auth, users, api_keys, webhooks, alerts, deliveries, jobs, system)
+RESOURCES = (
+    health,
+    auth,
+    users,
+    api_keys,
+    webhooks,
+    alerts,
+    explain,
+    deliveries,
+    traffic,
+    jobs,
+    system,
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:

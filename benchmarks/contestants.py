@@ -197,7 +197,7 @@ class Tocsin:
     def _queued(self, deps: Deps, hooks: Mapping[int, str]) -> dict[str, str]:
         with psycopg.connect(plain(deps.settings.database_url)) as connection:
             rows = connection.execute(
-                "SELECT webhook_message_id, webhook_id FROM pggit.alert_delivery_queue"
+                "SELECT webhook_message_id, webhook_id FROM pggit.deliveries"
                 " WHERE webhook_id = ANY(%s)",
                 [list(hooks)],
             ).fetchall()
@@ -220,7 +220,7 @@ class Tocsin:
         with psycopg.connect(plain(deps.settings.database_url)) as connection:
             return _number(
                 connection,
-                "SELECT count(*) FROM pggit.alert_delivery_queue"
+                "SELECT count(*) FROM pggit.deliveries"
                 " WHERE webhook_id = ANY(%s) AND status IN ('pending', 'retrying')",
                 list(hooks),
             )

@@ -3,20 +3,46 @@
 from models.accounts import ApiKey, TokenRevocation, User
 from models.alerts import Alert, AlertEvent, IdempotentRequest
 from models.base import Base
-from models.deliveries import Delivery, DeliveryAttempt
+from models.deliveries import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryHistory,
+    DeliveryRecord,
+    Redrive,
+)
 from models.jobs import JobExecution, Worker
-from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck, WebhookTraffic
+from models.routing import (
+    AlertGroup,
+    FollowUp,
+    GroupNews,
+    InhibitionRule,
+    RoutingRule,
+    Silence,
+)
+from models.traffic import DeliveryPause, TrafficChange, WebhookTraffic
+from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck
 
 __all__ = [
     "Alert",
     "AlertEvent",
+    "AlertGroup",
     "ApiKey",
     "Base",
     "Delivery",
     "DeliveryAttempt",
+    "DeliveryHistory",
+    "DeliveryPause",
+    "DeliveryRecord",
+    "FollowUp",
+    "GroupNews",
     "IdempotentRequest",
+    "InhibitionRule",
     "JobExecution",
+    "Redrive",
+    "RoutingRule",
+    "Silence",
     "TokenRevocation",
+    "TrafficChange",
     "User",
     "Webhook",
     "WebhookHealth",

@@ -24,6 +24,14 @@ class Alert(Base):
         Index("ix_alerts_status_id", "status", "id"),
         Index("ix_alerts_severity_id", "severity", "id"),
         Index("ix_alerts_source_id", "source", "id"),
+        # Inhibition looks among what is open for labels.
+        Index(
+            "ix_alerts_open_labels",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+            postgresql_where="status <> 'resolved'",
+        ),
         {"schema": SCHEMA},
     )
 
@@ -35,6 +43,13 @@ class Alert(Base):
     labels: Mapped[dict[str, str]] = mapped_column(JSONB, server_default="{}")
     dedup_key: Mapped[str | None] = mapped_column(Text)
     webhook_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    # The webhook that it tells of, which is the one that it is not told to.
+    about_webhook_id: Mapped[int | None] = mapped_column(BigInteger)
+    expires_at: Mapped[Timestamp | None]
+    snoozed_until: Mapped[Timestamp | None]
+    snoozed_by: Mapped[str | None] = mapped_column(Text)
+    # What was decided about it, and why: [{at, stage, reason, …}], the oldest first.
+    decisions: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     count: Mapped[int] = mapped_column(Integer, server_default="1")
     status: Mapped[str] = mapped_column(Text, server_default="pending")
     created_by: Mapped[str] = mapped_column(Text)
@@ -50,11 +65,15 @@ class AlertEvent(Base):
     """Something that happened to an alert and is told: firing, acknowledged, resolved.
 
     `body` is what receivers get, byte for byte, on every attempt. It is kept once, however
-    many webhooks are told.
+    many webhooks are told. With a `group_id` it is the news of several alerts, and `alert_id` the
+    most severe of them; with a `follow_up_id` it is a reminder or a step.
     """
 
     __tablename__ = "alert_events"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = (
+        Index("ix_alert_events_group_id", "group_id", postgresql_where="group_id IS NOT NULL"),
+        {"schema": SCHEMA},
+    )
 
     id: Mapped[Id]
     alert_id: Mapped[int] = mapped_column(
@@ -62,6 +81,8 @@ class AlertEvent(Base):
     )
     type: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
+    group_id: Mapped[int | None] = mapped_column(BigInteger)
+    follow_up_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[CreatedAt]
 
 

@@ -1,9 +1,9 @@
-"""Webhooks: where alerts go, how they are checked, and how fast they may be told."""
+"""Webhooks: where alerts go, and how they are checked."""
 
 from sqlalchemy import ARRAY, CheckConstraint, Float, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import SCHEMA, TRAFFIC_SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
+from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
 
 
 class Webhook(Base):
@@ -41,22 +41,10 @@ class Webhook(Base):
     check_recovery_threshold: Mapped[int] = mapped_column(Integer)
     max_in_flight: Mapped[int] = mapped_column(Integer)
     rate_limit_per_second: Mapped[float | None] = mapped_column(Float)
+    disable_after_days: Mapped[int | None] = mapped_column(Integer, server_default="5")
     deleted_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
-
-
-class WebhookTraffic(Base):
-    """The token bucket of a webhook that has a rate limit; the claim draws from it."""
-
-    __tablename__ = "webhook_traffic"
-    __table_args__ = ({"schema": TRAFFIC_SCHEMA},)
-
-    webhook_id: Mapped[int] = mapped_column(
-        ForeignKey(f"{SCHEMA}.webhooks.id", ondelete="CASCADE"), primary_key=True
-    )
-    tokens: Mapped[float] = mapped_column(Float)
-    refilled_at: Mapped[Timestamp]
 
 
 class WebhookHealth(Base):

@@ -4,13 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import beat_schedule
+from app.deps import Deps
+from app.services.agenda import Agenda
 from app.services.jobs import forgotten_runs
 from app.services.retention import purge
-from tasks.lane import this_lane
+from tasks.lane import Runner, this_lane
 from tasks.scheduled import run_scheduled
 from tasks.worker import celery
 
 TASKS = {name: (job["task"], job["lane"]) for name, job in beat_schedule.JOBS.items()}
+
+
+def make_agenda(deps: Deps) -> Runner:
+    return Agenda(deps.unit_of_work, deps.clock, deps.settings.retry_schedule_seconds)
 
 
 @celery.task(name="beat.heartbeat")

@@ -42,20 +42,6 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
-class NothingToDrain:
-    """The runner of a lane that has Celery tasks only: its loop just shows that it lives."""
-
-    is_busy = False
-
-    def run(
-        self, wants_look: Callable[[], bool], stopping: Callable[[], bool]
-    ) -> Mapping[str, Any]:
-        return {}
-
-    def close(self) -> None:
-        pass
-
-
 class Lane:
     """One thread with its runner. Made in the worker, after whatever fork there was."""
 

@@ -25,6 +25,7 @@ from app.deps import Work
 from app.errors import FieldErrors, Invalid, Malformed
 from app.services import alerts, deliveries
 from app.services.alerts import Draft
+from app.services.back_pressure import refusal
 from app.services.idempotency import answer_once
 from models import Alert
 
@@ -81,12 +82,14 @@ def _replayed(answer: tuple[int, dict[str, Any]], replay: bool) -> Response:
 @blueprint.response(201, AlertSchema)
 @blueprint.alt_response(200, schema=AlertSchema, description="Open already: its count is raised")
 @blueprint.alt_response(409, description="The Idempotency-Key was used with another body")
+@blueprint.alt_response(503, description="Too much waits to be delivered, or no database")
 def create_alert(data: dict[str, Any]) -> Response:
     """Raise an alert. A 201 means that it and its deliveries are committed."""
     draft = Draft(**data)
     with deps().unit_of_work() as work:
 
         def answer() -> tuple[int, dict[str, Any]]:
+            deps().back_pressure.check(work.session, draft.severity)
             unknown = alerts.unknown_targets(work.session, draft.webhook_ids or ())
             alerts.check_targets(unknown, draft)
             ((alert, is_new),) = _raise(work, [draft])
@@ -114,6 +117,11 @@ def create_alerts(data: dict[str, Any]) -> Response:
     with deps().unit_of_work() as work:
 
         def answer() -> tuple[int, dict[str, Any]]:
+            refused = deps().back_pressure.refuses(work.session)
+            for index, draft in list(drafts.items()):
+                if draft.severity in refused:
+                    errors[index] = {"severity": [refusal(draft.severity)]}
+                    del drafts[index]
             unknown = alerts.unknown_targets(
                 work.session,
                 (target for draft in drafts.values() for target in draft.webhook_ids or ()),

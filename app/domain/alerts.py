@@ -13,6 +13,15 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+# How much sooner than it became due a message is ranked in its webhook's queue. So what is critical
+# goes first, and still an info that has waited for five minutes goes before it: none starves.
+HEAD_START_SECONDS: Mapping[Severity, int] = {
+    Severity.INFO: 0,
+    Severity.WARNING: 60,
+    Severity.CRITICAL: 300,
+}
+
+
 class AlertStatus(StrEnum):
     PENDING = "pending"
     ACKNOWLEDGED = "acknowledged"

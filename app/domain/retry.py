@@ -46,6 +46,7 @@ class Reason(StrEnum):
     WEBHOOK_DELETED = "webhook_deleted"
     WEBHOOK_DISABLED = "webhook_disabled"
     SUPERSEDED = "superseded"
+    EXPIRED = "expired"
     NEVER_TOLD = "never_told"
     HELD_BEHIND_EARLIER = "held_behind_earlier"
     RETRIED_BY_HAND = "retried_by_hand"

@@ -10,12 +10,19 @@ from sqlalchemy import Select, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.domain.alerts import TRANSITIONS, AlertStatus, EventType, message_body
+from app.domain.alerts import (
+    HEAD_START_SECONDS,
+    TRANSITIONS,
+    AlertStatus,
+    EventType,
+    Severity,
+    message_body,
+)
 from app.domain.events import DeliveriesQueued, Event
 from app.domain.retry import Reason
 from app.errors import Invalid, NotFound
 from app.services.paging import Page, PageRequest, paginate
-from models import Alert, AlertEvent, Delivery, Webhook
+from models import Alert, AlertEvent, DeliveryRecord, Webhook
 
 ALERT_FIELDS = (
     "id",
@@ -97,6 +104,7 @@ def _values(draft: Draft, created_by: str, now: datetime) -> dict[str, Any]:
         "labels": dict(draft.labels),
         "dedup_key": draft.dedup_key,
         "webhook_ids": list(draft.webhook_ids) if draft.webhook_ids is not None else None,
+        "about_webhook_id": draft.not_to,
         "created_by": created_by,
         "created_at": now,
         "updated_at": now,
@@ -136,52 +144,48 @@ def _tell_of_firing(
             for alert, _draft in alerts
         ],
     ).all()
-    everybody: list[tuple[int, int | None]] = []
-    chosen: list[tuple[int, int]] = []
-    for event_id, (_alert, draft) in zip(event_ids, alerts, strict=True):
+    everybody: list[tuple[int, Alert, int | None]] = []
+    chosen: list[tuple[int, Alert, int]] = []
+    for event_id, (alert, draft) in zip(event_ids, alerts, strict=True):
         if draft.webhook_ids is None:
-            everybody.append((event_id, draft.not_to))
+            everybody.append((event_id, alert, draft.not_to))
         else:
-            chosen += [(event_id, target) for target in dict.fromkeys(draft.webhook_ids)]
-    if everybody:
-        session.execute(
-            _QUEUE_TO_ALL,
-            {
-                "events": [event_id for event_id, _ in everybody],
-                "not_to": [not_to for _, not_to in everybody],
-                "first_delay": retry_schedule[0],
-            },
-        )
-    if chosen:
-        session.execute(
-            _QUEUE_TO_CHOSEN,
-            {
-                "events": [event_id for event_id, _ in chosen],
-                "webhooks": [webhook_id for _, webhook_id in chosen],
-                "first_delay": retry_schedule[0],
-            },
-        )
+            chosen += [(event_id, alert, target) for target in dict.fromkeys(draft.webhook_ids)]
+    for statement, owed in ((_QUEUE_TO_ALL, everybody), (_QUEUE_TO_CHOSEN, chosen)):
+        if owed:
+            session.execute(
+                statement,
+                {
+                    "events": [event_id for event_id, _, _ in owed],
+                    "webhooks": [webhook_id for _, _, webhook_id in owed],
+                    "head_starts": [
+                        HEAD_START_SECONDS[Severity(one.severity)] for _, one, _ in owed
+                    ],
+                    "expiries": [one.expires_at for _, one, _ in owed],
+                    "first_delay": retry_schedule[0],
+                },
+            )
 
 
-_FIRST_ATTEMPT_AT = (
-    "now() + make_interval(secs => COALESCE(w.retry_schedule_seconds[1], :first_delay))"
-)
-_QUEUE_TO_ALL = text(
-    "INSERT INTO pggit.alert_delivery_queue (event_id, webhook_id, next_attempt_at)"  # noqa: S608 - no outside text in it
-    f" SELECT e.id, w.id, {_FIRST_ATTEMPT_AT}"
-    " FROM unnest(CAST(:events AS bigint[]), CAST(:not_to AS bigint[])) AS e (id, not_to)"
-    " JOIN pggit.webhooks w ON w.is_active AND w.deleted_at IS NULL"
-    " AND w.id IS DISTINCT FROM e.not_to"
-    # A webhook that is being deleted is waited for, and then is not there.
-    " FOR KEY SHARE OF w"
-)
-_QUEUE_TO_CHOSEN = text(
-    "INSERT INTO pggit.alert_delivery_queue (event_id, webhook_id, next_attempt_at)"  # noqa: S608 - no outside text in it
-    f" SELECT e.id, w.id, {_FIRST_ATTEMPT_AT}"
-    " FROM unnest(CAST(:events AS bigint[]), CAST(:webhooks AS bigint[])) AS e (id, webhook_id)"
-    " JOIN pggit.webhooks w ON w.id = e.webhook_id AND w.deleted_at IS NULL"
-    " FOR KEY SHARE OF w"
-)
+_QUEUE = """
+    INSERT INTO pggit.alert_delivery_queue
+        (event_id, webhook_id, head_start_seconds, expires_at, next_attempt_at, rank_at)
+    SELECT e.id, w.id, e.head_start, e.expires_at, due.at,
+        due.at - make_interval(secs => e.head_start)
+    FROM unnest(CAST(:events AS bigint[]), CAST(:webhooks AS bigint[]),
+        CAST(:head_starts AS int[]), CAST(:expiries AS timestamptz[])
+    ) AS e (id, webhook_id, head_start, expires_at)
+    JOIN pggit.webhooks w ON w.deleted_at IS NULL AND {condition}
+    CROSS JOIN LATERAL (
+        SELECT now() + make_interval(
+            secs => COALESCE(w.retry_schedule_seconds[1], :first_delay)
+        ) AS at
+    ) due
+    -- A webhook that is being deleted is waited for, and then is not there.
+    FOR KEY SHARE OF w
+"""
+_QUEUE_TO_ALL = text(_QUEUE.format(condition="w.is_active AND w.id IS DISTINCT FROM e.webhook_id"))
+_QUEUE_TO_CHOSEN = text(_QUEUE.format(condition="w.id = e.webhook_id"))
 
 
 def unknown_targets(session: Session, webhook_ids: Iterable[int]) -> set[int]:
@@ -236,10 +240,10 @@ def delivery_counts(session: Session, alert_ids: Sequence[int]) -> dict[int, dic
     """For each alert, its deliveries by status; statuses with none are left out."""
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     rows = session.execute(
-        select(AlertEvent.alert_id, Delivery.status, func.count())
-        .join(Delivery, Delivery.event_id == AlertEvent.id)
+        select(AlertEvent.alert_id, DeliveryRecord.status, func.count())
+        .join(DeliveryRecord, DeliveryRecord.event_id == AlertEvent.id)
         .where(AlertEvent.alert_id.in_(alert_ids))
-        .group_by(AlertEvent.alert_id, Delivery.status)
+        .group_by(AlertEvent.alert_id, DeliveryRecord.status)
     )
     for alert_id, status, count in rows:
         counts[alert_id][status] = count
@@ -295,30 +299,38 @@ def _tell_of_change(session: Session, now: datetime, alert: Alert, event_type: E
     session.execute(
         text(
             "SELECT FROM pggit.webhooks WHERE id IN ("
-            " SELECT q.webhook_id FROM pggit.alert_delivery_queue q"
-            " JOIN pggit.alert_events e ON e.id = q.event_id WHERE e.alert_id = :alert"
+            " SELECT d.webhook_id FROM pggit.deliveries d"
+            " JOIN pggit.alert_events e ON e.id = d.event_id WHERE e.alert_id = :alert"
             ") ORDER BY id FOR KEY SHARE"
         ),
         {"alert": alert.id},
     )
     owed = session.execute(
         text(
-            "SELECT q.id, q.webhook_id, q.status, q.attempts_made, q.held_behind"
+            "SELECT q.id, q.webhook_id, q.attempts_made"
             " FROM pggit.alert_delivery_queue q"
             " WHERE q.event_id IN (SELECT id FROM pggit.alert_events WHERE alert_id = :alert)"
+            " AND q.status IN ('pending', 'retrying')"
             " ORDER BY q.id FOR UPDATE OF q"
         ),
         {"alert": alert.id},
     ).all()
-    last: dict[int, Any] = {}
+    # Asked second: who was waited for above has moved to the history by now.
+    told = session.scalars(
+        text(
+            "SELECT webhook_id FROM pggit.alert_delivery_history"
+            " WHERE event_id IN (SELECT id FROM pggit.alert_events WHERE alert_id = :alert)"
+        ),
+        {"alert": alert.id},
+    )
+    # For each webhook, the message that the news waits for; None: it waits for none.
+    behind: dict[int, int | None] = dict.fromkeys(sorted(told))
     superseded: list[int] = []
     for row in owed:
-        is_open = row.status in {"pending", "retrying"}
-        unsent = is_open and row.attempts_made == 0
-        if event_type is EventType.RESOLVED and unsent:
+        if event_type is EventType.RESOLVED and row.attempts_made == 0:
             superseded.append(row.id)
-        elif row.status == "delivered" or is_open:
-            last[row.webhook_id] = row
+        else:
+            behind[row.webhook_id] = row.id
     if superseded:
         session.execute(
             text(
@@ -327,7 +339,7 @@ def _tell_of_change(session: Session, now: datetime, alert: Alert, event_type: E
             ),
             {"ids": superseded, "reason": Reason.SUPERSEDED},
         )
-    if not last:
+    if not behind:
         return False
     event_id = session.scalar(
         insert(AlertEvent)
@@ -339,26 +351,23 @@ def _tell_of_change(session: Session, now: datetime, alert: Alert, event_type: E
         )
         .returning(AlertEvent.id)
     )
-    held = {
-        webhook_id: row.id
-        for webhook_id, row in last.items()
-        if row.status in {"pending", "retrying"}
-    }
     session.execute(
         text(
-            "INSERT INTO pggit.alert_delivery_queue"
-            " (event_id, webhook_id, next_attempt_at, held_behind, reason)"
-            " SELECT :event, w.id,"
-            " CASE WHEN t.held_behind IS NULL THEN now() END, t.held_behind,"
-            " CASE WHEN t.held_behind IS NULL THEN NULL ELSE :held_reason END"
+            "INSERT INTO pggit.alert_delivery_queue (event_id, webhook_id, head_start_seconds,"
+            " next_attempt_at, rank_at, held_behind, reason)"
+            " SELECT :event, w.id, :head_start,"
+            " CASE WHEN t.held_behind IS NULL THEN now() END,"
+            " CASE WHEN t.held_behind IS NULL THEN now() - make_interval(secs => :head_start) END,"
+            " t.held_behind, CASE WHEN t.held_behind IS NULL THEN NULL ELSE :held_reason END"
             " FROM unnest(CAST(:webhooks AS bigint[]), CAST(:held AS bigint[]))"
             " AS t (webhook_id, held_behind)"
             " JOIN pggit.webhooks w ON w.id = t.webhook_id AND w.deleted_at IS NULL"
         ),
         {
             "event": event_id,
-            "webhooks": list(last),
-            "held": [held.get(webhook_id) for webhook_id in last],
+            "head_start": HEAD_START_SECONDS[Severity(alert.severity)],
+            "webhooks": list(behind),
+            "held": list(behind.values()),
             "held_reason": Reason.HELD_BEHIND_EARLIER,
         },
     )

@@ -1,4 +1,4 @@
-"""The delivery queue's statements: claim, renew, complete, release.
+"""The delivery queue's statements: claim, renew, record, release.
 
 Who claims gets a lease with a fresh token; whatever he does with the row later says `WHERE id
 AND lease_token`, so that one who was paused past his lease changes nothing. All times are
@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.domain.retry import DeliveryStatus, Reason
+from app.domain.traffic import Standing
 
 LEASE_SECONDS = 10.0
 # Claims go one after another: with the lock taken in a statement of its own, the next one's
@@ -32,6 +33,8 @@ class Claim:
     message_id: str
     attempt: int
     body: bytes
+    standing: Standing
+    is_expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class Completion:
     error: str | None
     body_excerpt: str | None
     disables_webhook: bool = False
+    standing: Standing = Standing.NORMAL
+    # For how long after its creation a red probe may hold the next attempt; None: it may not.
+    probe_may_hold_seconds: float | None = None
 
 
 # Asked for in order, so that the planner takes the index of what is open. Asked whether one
@@ -58,65 +64,97 @@ _ANYTHING_DUE = text(
     "SELECT (SELECT next_attempt_at FROM pggit.alert_delivery_queue"
     " WHERE status IN ('pending', 'retrying')"
     " ORDER BY next_attempt_at LIMIT 1) <= statement_timestamp()"
+    " AND NOT EXISTS (SELECT FROM pggit_traffic.delivery_pause)"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
-# A webhook's rate is a token bucket that holds what one second allows, and at least one.
+# Of one kind of rows, the ones due; the two kinds have an index each (see the model).
+_DUE = """
+    SELECT q.id, q.rank_at, q.lease_token IS NOT NULL AS is_lost,
+        COALESCE(q.expires_at <= statement_timestamp(), false) AS is_expired
+    FROM pggit.alert_delivery_queue q
+    WHERE q.webhook_id = turn.id AND q.status IN ('pending', 'retrying') AND {kind}
+        AND q.rank_at <= statement_timestamp() AND q.next_attempt_at <= statement_timestamp()
+    ORDER BY q.rank_at
+    LIMIT GREATEST(turn.room, 0)
+    FOR UPDATE SKIP LOCKED
+"""
+# A rate is a token bucket that holds what one second allows, and at least one.
+_BUCKET = """
+    LEAST(GREATEST({rate}, 1), t.tokens + {rate}
+        * extract(epoch FROM statement_timestamp() - t.refilled_at))
+"""
 _CLAIM = text(
-    """
+    f"""
     WITH busy AS MATERIALIZED (
         SELECT webhook_id, count(*) AS n FROM pggit.alert_delivery_queue
         WHERE lease_token IS NOT NULL AND next_attempt_at > statement_timestamp()
         GROUP BY webhook_id
     ), turn AS MATERIALIZED (
-        SELECT w.id, w.updated_at, LEAST(
-            w.max_in_flight - COALESCE(busy.n, 0),
-            -- A CASE, because LEAST and GREATEST leave nulls out: no limit would be a limit of one.
-            CASE WHEN w.rate_limit_per_second IS NULL THEN :room ELSE floor(LEAST(
-                GREATEST(w.rate_limit_per_second, 1),
-                t.tokens + w.rate_limit_per_second
-                    * extract(epoch FROM statement_timestamp() - t.refilled_at)
-            )) END
-        )::int AS room
+        SELECT w.id, w.updated_at, rate.per_second,
+            COALESCE(h.health_status = 'unavailable'
+                AND COALESCE(t.delivered_at < h.changed_at, true), false) AS probe_holds,
+            (t.gate = 'closed')::int * {int(Standing.TRIAL)}
+                + COALESCE((h.health_status = 'unavailable')::int, 0) * {int(Standing.UNAVAILABLE)}
+                + (t.failing_since IS NOT NULL)::int * {int(Standing.FAILING)}
+                + (t.pace_per_second IS NOT NULL)::int * {int(Standing.PACED)} AS standing,
+            CASE
+                -- Closed, it lets one through when its rest is over: the trial.
+                WHEN t.gate = 'closed'
+                    THEN (busy.n IS NULL AND t.reopens_at <= statement_timestamp())::int
+                -- GREATEST leaves nulls out: without this, no limit would be a limit of one.
+                WHEN rate.per_second IS NULL THEN w.max_in_flight - COALESCE(busy.n, 0)
+                ELSE LEAST(
+                    w.max_in_flight - COALESCE(busy.n, 0),
+                    floor({_BUCKET.format(rate="rate.per_second")})
+                )
+            END::int AS room
         FROM pggit.webhooks w
+        JOIN pggit_traffic.webhook_traffic t ON t.webhook_id = w.id
+        LEFT JOIN pggit.webhook_health_metrics h ON h.webhook_id = w.id
         LEFT JOIN busy ON busy.webhook_id = w.id
-        LEFT JOIN pggit_traffic.webhook_traffic t ON t.webhook_id = w.id
+        CROSS JOIN LATERAL (
+            SELECT LEAST(w.rate_limit_per_second, t.pace_per_second) AS per_second
+        ) rate
         WHERE w.is_active AND w.deleted_at IS NULL AND w.max_in_flight > COALESCE(busy.n, 0)
         ORDER BY w.id <= :after_webhook, w.id
     ), picked AS MATERIALIZED (
-        SELECT due.id, due.lost, turn.id AS webhook_id, turn.updated_at
+        SELECT due.id, due.is_lost, due.is_expired, turn.id AS webhook_id, turn.updated_at,
+            turn.standing, turn.per_second
         FROM turn CROSS JOIN LATERAL (
-            SELECT q.id, q.lease_token IS NOT NULL AS lost FROM pggit.alert_delivery_queue q
-            WHERE q.webhook_id = turn.id AND q.status IN ('pending', 'retrying')
-                AND q.next_attempt_at <= statement_timestamp()
-            ORDER BY q.next_attempt_at
-            LIMIT GREATEST(turn.room, 0)
-            FOR UPDATE SKIP LOCKED
+            SELECT * FROM (
+                SELECT * FROM ({_DUE.format(kind="q.probe_holds_until IS NULL")}) free
+                UNION ALL
+                SELECT * FROM (
+                    {_DUE.format(kind="q.probe_holds_until IS NOT NULL AND NOT turn.probe_holds")}
+                ) may_be_held
+            ) either
+            ORDER BY rank_at LIMIT GREATEST(turn.room, 0)
         ) due
         LIMIT :room
     ), lost AS (
         INSERT INTO pggit.delivery_attempts (delivery_id, reason, error)
         SELECT id, :worker_lost, 'the worker was lost before it could say what came of it'
-        FROM picked WHERE lost
+        FROM picked WHERE is_lost
     ), spent AS (
         UPDATE pggit_traffic.webhook_traffic t
-        SET tokens = LEAST(
-                GREATEST(w.rate_limit_per_second, 1),
-                t.tokens + w.rate_limit_per_second
-                    * extract(epoch FROM statement_timestamp() - t.refilled_at)
-            ) - p.n,
+        SET tokens = {_BUCKET.format(rate="p.per_second")} - p.n,
             refilled_at = statement_timestamp()
-        FROM (SELECT webhook_id, count(*) AS n FROM picked GROUP BY webhook_id) p
-        JOIN pggit.webhooks w ON w.id = p.webhook_id
-        WHERE t.webhook_id = p.webhook_id AND w.rate_limit_per_second IS NOT NULL
+        FROM (
+            SELECT webhook_id, per_second, count(*) AS n FROM picked
+            WHERE per_second IS NOT NULL GROUP BY webhook_id, per_second
+        ) p
+        WHERE t.webhook_id = p.webhook_id
     )
     UPDATE pggit.alert_delivery_queue q
-    SET lease_token = gen_random_uuid(), attempts_made = q.attempts_made + 1,
+    SET lease_token = gen_random_uuid(),
+        -- What is too late is claimed to be ended, not to be sent.
+        attempts_made = q.attempts_made + CASE WHEN picked.is_expired THEN 0 ELSE 1 END,
         next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
     FROM picked JOIN pggit.alert_events e ON true
     WHERE q.id = picked.id AND e.id = q.event_id
     RETURNING q.id, q.lease_token::text, q.webhook_id, picked.updated_at, q.webhook_message_id,
-        q.attempts_made, e.body, statement_timestamp()
-    """
+        q.attempts_made, e.body, picked.standing, picked.is_expired, statement_timestamp()
+    """  # noqa: S608 - only constants in it
 )
 # Rows that several are after (who renews or completes, and who acknowledges the alert) are locked
 # by their ids, or two would wait for each other. Of the ways to join a list with the table only
@@ -135,22 +173,56 @@ _RENEW = text(
     RETURNING q.id
     """
 )
-_COMPLETE = text(
+# What is delivered leaves the queue: the claim's table stays as small as what is owed.
+_RECORD_DELIVERED = text(
+    """
+    WITH said AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:http_statuses AS int[]),
+            CAST(:latencies AS float8[])
+        ) AS s (id, token, http_status, latency)
+    ), done AS (
+        DELETE FROM pggit.alert_delivery_queue q USING said
+        WHERE q.id = said.id AND q.lease_token = said.token
+        RETURNING q.id, q.event_id, q.webhook_id, q.webhook_message_id, q.attempts_made,
+            q.redrive_id, q.created_at, said.http_status, said.latency
+    ), moved AS (
+        INSERT INTO pggit.alert_delivery_history (id, event_id, webhook_id, webhook_message_id,
+            status, reason, attempts_made, redrive_id, created_at, finished_at)
+        SELECT id, event_id, webhook_id, webhook_message_id, :status, :reason, attempts_made,
+            redrive_id, created_at, statement_timestamp()
+        FROM done
+    ), logged AS (
+        INSERT INTO pggit.delivery_attempts (delivery_id, reason, http_status, latency_ms, at)
+        SELECT id, :reason, http_status, latency,
+            statement_timestamp() - make_interval(secs => latency / 1000)
+        FROM done
+    )
+    SELECT id FROM done
+    """
+)
+_RECORD_UNDELIVERED = text(
     """
     WITH said AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:statuses AS text[]),
-            CAST(:reasons AS text[]), CAST(:delays AS float8[]), CAST(:causes AS text[]),
-            CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]),
+            CAST(:reasons AS text[]), CAST(:delays AS float8[]), CAST(:may_hold AS float8[]),
+            CAST(:causes AS text[]), CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]),
             CAST(:errors AS text[]), CAST(:excerpts AS text[])
-        ) AS s (id, token, status, reason, delay, cause, http_status, latency, error, excerpt)
+        ) AS s (id, token, status, reason, delay, may_hold, cause, http_status, latency, error,
+            excerpt)
     ), done AS (
         UPDATE pggit.alert_delivery_queue q
         SET status = said.status, reason = said.reason, lease_token = NULL,
-            next_attempt_at = statement_timestamp()
-                + make_interval(secs => COALESCE(said.delay, 0)),
+            next_attempt_at = due.at,
+            rank_at = due.at - make_interval(secs => q.head_start_seconds),
+            probe_holds_until = CASE
+                WHEN q.created_at + make_interval(secs => said.may_hold) > due.at
+                THEN q.created_at + make_interval(secs => said.may_hold) END,
             finished_at = CASE WHEN said.delay IS NULL THEN statement_timestamp() END
-        FROM said
+        FROM said CROSS JOIN LATERAL (
+            SELECT statement_timestamp() + make_interval(secs => COALESCE(said.delay, 0)) AS at
+        ) due
         WHERE q.id = said.id AND q.lease_token = said.token
         RETURNING q.id, said.cause, said.http_status, said.latency, said.error, said.excerpt
     ), logged AS (
@@ -165,7 +237,8 @@ _COMPLETE = text(
 )
 _RELEASE_HELD = text(
     "UPDATE pggit.alert_delivery_queue"
-    " SET held_behind = NULL, reason = NULL, next_attempt_at = statement_timestamp()"
+    " SET held_behind = NULL, reason = NULL, next_attempt_at = statement_timestamp(),"
+    " rank_at = statement_timestamp() - make_interval(secs => head_start_seconds)"
     " WHERE held_behind = ANY(:ids)"
 )
 # Who never got the firing is not told of its end; nor does anything wait for what is cancelled.
@@ -175,7 +248,13 @@ _CANCEL_NEVER_TOLD = text(
         SELECT q.id FROM pggit.alert_delivery_queue q
         JOIN pggit.alert_delivery_queue first ON first.id = q.held_behind
         JOIN pggit.alert_events e ON e.id = first.event_id
-        WHERE q.held_behind = ANY(:ids) AND e.type = 'alert.firing'
+        WHERE q.held_behind = ANY(:ids) AND e.type = 'alert.firing' AND NOT EXISTS (
+            -- Where that was a reminder, the webhook may have got the firing before.
+            SELECT FROM pggit.alert_events told
+            JOIN pggit.alert_delivery_history h ON h.event_id = told.id
+            WHERE told.alert_id = e.alert_id AND told.type = 'alert.firing'
+                AND h.webhook_id = q.webhook_id
+        )
         UNION
         SELECT q.id FROM behind JOIN pggit.alert_delivery_queue q ON q.held_behind = behind.id
     )
@@ -183,6 +262,21 @@ _CANCEL_NEVER_TOLD = text(
     SET status = 'cancelled', reason = :reason, held_behind = NULL,
         finished_at = statement_timestamp()
     FROM behind WHERE q.id = behind.id
+    """
+)
+_CANCEL_EXPIRED = text(
+    """
+    WITH late AS MATERIALIZED (
+        SELECT id FROM pggit.alert_delivery_queue
+        WHERE status IN ('pending', 'retrying') AND expires_at <= now()
+            -- What is held is looked at when it is let go, lest what waits behind it overtakes.
+            AND lease_token IS NULL AND held_behind IS NULL
+        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE pggit.alert_delivery_queue q
+    SET status = 'cancelled', reason = :reason, finished_at = now()
+    FROM late WHERE q.id = late.id
+    RETURNING q.id
     """
 )
 # The order of locks is the webhook first, then its deliveries: as a deletion takes them.
@@ -238,12 +332,14 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
             message_id=row[4],
             attempt=row[5],
             body=row[6].encode(),
+            standing=Standing(row[7]),
+            is_expired=row[8],
         )
         for row in rows
     ]
     # RETURNING has no order of its own, and the next turn begins after the last of this one.
     claims.sort(key=lambda one: (one.webhook_id <= after_webhook, one.webhook_id, one.id))
-    return claims, rows[0][7] if rows else None
+    return claims, rows[0][9] if rows else None
 
 
 def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
@@ -252,25 +348,54 @@ def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
     return set(session.scalars(_RENEW, _pairs(leases) | {"lease": LEASE_SECONDS}))
 
 
-def complete(session: Session, completions: Sequence[Completion]) -> set[int]:
-    """Record what came of claims, and let go what was held behind them.
+def record_delivered(session: Session, completions: Sequence[Completion]) -> set[int]:
+    """Move what was delivered to the history, and let go what was held behind it.
 
     The ids that were recorded: a lease that was lost meanwhile changes nothing and is not one.
+    In a transaction of its own: together with `record_undelivered` the rows would not be locked
+    in the order of their ids.
     """
-    said = sorted(completions, key=lambda completion: completion.id)
-    gone = [one.webhook_id for one in said if one.disables_webhook]
-    if gone:
-        session.execute(_LOCK_WEBHOOKS, {"ids": gone})
+    said = _in_order(completions)
     session.execute(_IN_THIS_ORDER)
     done = set(
         session.scalars(
-            _COMPLETE,
+            _RECORD_DELIVERED,
+            {
+                "ids": [one.id for one in said],
+                "tokens": [one.lease_token for one in said],
+                "http_statuses": [one.http_status for one in said],
+                "latencies": [one.latency_ms for one in said],
+                "status": DeliveryStatus.DELIVERED,
+                "reason": Reason.ACCEPTED,
+            },
+        )
+    )
+    if done:
+        session.execute(_RELEASE_HELD, {"ids": sorted(done)})
+    return done
+
+
+def record_undelivered(session: Session, completions: Sequence[Completion]) -> set[int]:
+    """Record what was not delivered: to be tried again, failed or cancelled.
+
+    Where it is over, what was held behind it goes on, or ends with it. The ids that were
+    recorded, as above.
+    """
+    gone = [one.webhook_id for one in completions if one.disables_webhook]
+    if gone:
+        session.execute(_LOCK_WEBHOOKS, {"ids": gone})
+    said = _in_order(completions)
+    session.execute(_IN_THIS_ORDER)
+    done = set(
+        session.scalars(
+            _RECORD_UNDELIVERED,
             {
                 "ids": [one.id for one in said],
                 "tokens": [one.lease_token for one in said],
                 "statuses": [one.status for one in said],
                 "reasons": [one.reason for one in said],
                 "delays": [one.delay_seconds for one in said],
+                "may_hold": [one.probe_may_hold_seconds for one in said],
                 "causes": [one.cause for one in said],
                 "http_statuses": [one.http_status for one in said],
                 "latencies": [one.latency_ms for one in said],
@@ -279,16 +404,32 @@ def complete(session: Session, completions: Sequence[Completion]) -> set[int]:
             },
         )
     )
-    ended = [one for one in said if one.id in done and one.delay_seconds is None]
-    failed = [one.id for one in ended if one.status is DeliveryStatus.FAILED]
-    if failed:
-        session.execute(_CANCEL_NEVER_TOLD, {"ids": failed, "reason": Reason.NEVER_TOLD})
-    if ended:
-        session.execute(_RELEASE_HELD, {"ids": [one.id for one in ended]})
-    gone = [one.webhook_id for one in said if one.disables_webhook and one.id in done]
+    _end_unsuccessfully(
+        session,
+        [one.id for one in completions if one.id in done and one.delay_seconds is None],
+    )
+    gone = [one.webhook_id for one in completions if one.disables_webhook and one.id in done]
     if gone:
         session.execute(_DISABLE, {"ids": gone, "reason": Reason.GONE})
     return done
+
+
+def cancel_expired(session: Session, limit: int) -> int:
+    """Cancel what waits and is too late to be sent, wherever it waits: how many."""
+    late = session.scalars(_CANCEL_EXPIRED, {"limit": limit, "reason": Reason.EXPIRED}).all()
+    _end_unsuccessfully(session, late)
+    return len(late)
+
+
+def _end_unsuccessfully(session: Session, ids: Sequence[int]) -> None:
+    """What is held behind these is let go, or ends with them."""
+    if ids:
+        session.execute(_CANCEL_NEVER_TOLD, {"ids": sorted(ids), "reason": Reason.NEVER_TOLD})
+        session.execute(_RELEASE_HELD, {"ids": sorted(ids)})
+
+
+def _in_order(completions: Sequence[Completion]) -> list[Completion]:
+    return sorted(completions, key=lambda completion: completion.id)
 
 
 def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:

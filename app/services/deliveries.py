@@ -13,14 +13,14 @@ from app.domain.events import DeliveriesQueued, Event
 from app.domain.retry import DeliveryStatus, Reason
 from app.errors import Conflict, NotFound
 from app.services.paging import Page, PageRequest, paginate
-from models import AlertEvent, Delivery, DeliveryAttempt, Webhook
+from models import AlertEvent, Delivery, DeliveryAttempt, DeliveryRecord, Webhook
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
     """A delivery as the API shows it, with every attempt, the first first."""
 
-    row: Delivery
+    row: DeliveryRecord
     alert_id: int
     event_type: str
     next_attempt_at: datetime | None
@@ -31,28 +31,28 @@ def list_deliveries(
     session: Session, filters: Mapping[str, Any], request: PageRequest
 ) -> Page[DeliveryView]:
     """`filters`: status, webhook_id, alert_id."""
-    statement: Select[Delivery] = select(Delivery)
+    statement: Select[DeliveryRecord] = select(DeliveryRecord)
     for name in ("status", "webhook_id"):
         if name in filters:
-            statement = statement.where(getattr(Delivery, name) == filters[name])
+            statement = statement.where(getattr(DeliveryRecord, name) == filters[name])
     if "alert_id" in filters:
         statement = statement.where(
-            Delivery.event_id.in_(
+            DeliveryRecord.event_id.in_(
                 select(AlertEvent.id).where(AlertEvent.alert_id == filters["alert_id"])
             )
         )
-    page = paginate(session, statement, Delivery.id, request)
+    page = paginate(session, statement, DeliveryRecord.id, request)
     return Page(_views(session, page.items), page.total, page.next_before)
 
 
 def get_delivery(session: Session, delivery_id: int) -> DeliveryView:
-    row = session.get(Delivery, delivery_id)
+    row = session.get(DeliveryRecord, delivery_id)
     if row is None:
         raise NotFound("There is no such delivery.")
     return _views(session, [row])[0]
 
 
-def _views(session: Session, rows: Sequence[Delivery]) -> list[DeliveryView]:
+def _views(session: Session, rows: Sequence[DeliveryRecord]) -> list[DeliveryView]:
     attempts: dict[int, list[DeliveryAttempt]] = defaultdict(list)
     for attempt in session.scalars(
         select(DeliveryAttempt)
@@ -79,10 +79,10 @@ def _views(session: Session, rows: Sequence[Delivery]) -> list[DeliveryView]:
     ]
 
 
-def _waits(row: Delivery) -> bool:
+def _waits(row: DeliveryRecord) -> bool:
     """Whether `next_attempt_at` is a time to show: not while in flight, held, or finished."""
     is_open = row.status in {DeliveryStatus.PENDING, DeliveryStatus.RETRYING}
-    return is_open and row.lease_token is None and row.held_behind is None
+    return is_open and not row.is_leased and row.held_behind is None
 
 
 def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> DeliveryView:
@@ -93,12 +93,11 @@ def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> D
     """
     row = session.get(Delivery, delivery_id, with_for_update=True)
     if row is None:
-        raise NotFound("There is no such delivery.")
+        get_delivery(session, delivery_id)
+        raise Conflict("It is delivered already.")
     webhook = session.get_one(Webhook, row.webhook_id)
     if webhook.deleted_at is not None or not webhook.is_active:
         raise Conflict("Its webhook is deleted or inactive.")
-    if row.status == DeliveryStatus.DELIVERED:
-        raise Conflict("It is delivered already.")
     if row.lease_token is not None:
         raise Conflict("It is being delivered right now.")
     if row.held_behind is not None:
@@ -106,12 +105,13 @@ def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> D
     session.execute(
         text(
             "UPDATE pggit.alert_delivery_queue SET next_attempt_at = now(), finished_at = NULL,"
+            " rank_at = now() - make_interval(secs => head_start_seconds),"
+            " probe_holds_until = NULL, expires_at = NULL,"
             " status = CASE WHEN status = 'pending' THEN 'pending' ELSE 'retrying' END,"
             " attempts_made = CASE WHEN status IN ('failed', 'cancelled') THEN 0"
             " ELSE attempts_made END, reason = :reason WHERE id = :id"
         ),
         {"id": delivery_id, "reason": Reason.RETRIED_BY_HAND},
     )
-    session.refresh(row)
     events.append(DeliveriesQueued())
-    return _views(session, [row])[0]
+    return get_delivery(session, delivery_id)

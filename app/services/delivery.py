@@ -9,11 +9,12 @@ answers, so a receiver that hangs holds nobody but itself.
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app.adapters.clock import Clock
 from app.adapters.database import Database
@@ -27,8 +28,18 @@ from app.domain.retry import (
     decide,
     lost_too_often,
 )
-from app.services.claims import Claim, Completion, claim, complete, release, renew
+from app.domain.traffic import probe_may_hold
+from app.services.claims import (
+    Claim,
+    Completion,
+    claim,
+    record_delivered,
+    record_undelivered,
+    release,
+    renew,
+)
 from app.services.messages import Target, Targets, signed_request
+from app.services.traffic import TrafficWatch
 from app.services.webhooks import get_row
 
 log = structlog.get_logger(__name__)
@@ -101,6 +112,7 @@ class Drain:
         self._transfers = Transfers(guard, capacity)
         self._in_flight: dict[Hashable, tuple[Claim, Target]] = {}
         self._finished: list[Completion] = []
+        self._traffic = TrafficWatch()
         self._cursor = 0
         self._look_at = self._flush_by = self._renew_at = 0.0
         self._report: Counter[str] = Counter()
@@ -167,13 +179,15 @@ class Drain:
             return False
         self._clock.set(moment)
         self._report["claimed"] += len(claims)
-        self._cursor = claims[-1].webhook_id
+        if claims:
+            self._cursor = claims[-1].webhook_id
         for one in claims:
             target = targets[one.webhook_id]
             is_under_way = self._in_flight.pop(one.id, None) is not None
-            if lost_too_often(one.attempt, target.schedule):
+            ended = _ended_unsent(one, target)
+            if ended is not None:
                 self._transfers.cancel(one.id)
-                self._finish(_given_up(one))
+                self._finish(ended)
                 continue
             self._in_flight[one.id] = (one, target)
             # Where our own lease ran out (this process was stopped, say) and nobody was quicker,
@@ -193,6 +207,7 @@ class Drain:
                 claimed.attempt, response.status, response.failure, response.retry_after
             )
             decision = decide(attempt, target.schedule, now, random.random())
+            allowed = len(target.schedule)
             self._finish(
                 Completion(
                     id=claimed.id,
@@ -207,6 +222,10 @@ class Drain:
                     error=response.error,
                     body_excerpt=_excerpt_worth_keeping(response),
                     disables_webhook=decision.disables_webhook,
+                    standing=claimed.standing,
+                    probe_may_hold_seconds=(
+                        sum(target.schedule) if probe_may_hold(claimed.attempt, allowed) else None
+                    ),
                 )
             )
 
@@ -240,22 +259,49 @@ class Drain:
     def _flush(self) -> None:
         if not self._finished:
             return
+        delivered = [one for one in self._finished if one.status is DeliveryStatus.DELIVERED]
+        self._record(record_delivered, delivered)
+        # Those are safe: were the database to go away now, only the others are to be said again.
+        self._finished = [
+            one for one in self._finished if one.status is not DeliveryStatus.DELIVERED
+        ]
+        self._record(record_undelivered, self._finished)
+        self._finished = []
         with self._database.session() as session:
-            done = complete(session, self._finished)
-        for one in self._finished:
-            self._report[one.status if one.id in done else "lease_lost"] += 1
-        self._finished.clear()
+            self._traffic.write_changes(session, self._clock.monotonic())
         # Their webhooks have room again, and what was held behind them is due.
         self._look_at = 0.0
 
+    def _record(
+        self,
+        record: Callable[[Session, Sequence[Completion]], set[int]],
+        completions: Sequence[Completion],
+    ) -> None:
+        if not completions:
+            return
+        with self._database.session() as session:
+            done = record(session, completions)
+        at = self._clock.monotonic()
+        for one in completions:
+            self._report[one.status if one.id in done else "lease_lost"] += 1
+            if one.id in done and one.cause is not None:
+                self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
 
-def _given_up(claimed: Claim) -> Completion:
+
+def _ended_unsent(claimed: Claim, target: Target) -> Completion | None:
+    """The end of a claim that is not to be sent: it came too late, or killed its workers."""
+    if claimed.is_expired:
+        status, reason = DeliveryStatus.CANCELLED, Reason.EXPIRED
+    elif lost_too_often(claimed.attempt, target.schedule):
+        status, reason = DeliveryStatus.FAILED, Reason.ATTEMPTS_EXHAUSTED
+    else:
+        return None
     return Completion(
         id=claimed.id,
         lease_token=claimed.lease_token,
         webhook_id=claimed.webhook_id,
-        status=DeliveryStatus.FAILED,
-        reason=Reason.ATTEMPTS_EXHAUSTED,
+        status=status,
+        reason=reason,
         delay_seconds=None,
         cause=None,
         http_status=None,

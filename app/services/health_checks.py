@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.adapters.cipher import Cipher
 from app.adapters.http import Request, Response
 from app.domain.alerts import Severity
-from app.domain.events import Event
+from app.domain.events import DeliveriesQueued, Event
 from app.domain.health import (
     CheckOutcome,
     CheckPolicy,
@@ -27,6 +27,7 @@ from app.domain.health import (
 from app.errors import NotFound
 from app.services.alerts import Draft, raise_alerts, resolve
 from app.services.messages import USER_AGENT
+from app.services.traffic import recovered
 from app.services.webhooks import get_row
 from models import Alert
 
@@ -243,12 +244,26 @@ def record(
             },
         )
     )
-    for one in said:
-        if one.check.webhook_id in recorded and is_worth_telling(
-            one.check.health.status, one.health.status
-        ):
-            _tell(session, now, events, one, retry_schedule)
+    changed = [
+        one
+        for one in said
+        if one.check.webhook_id in recorded
+        and is_worth_telling(one.check.health.status, one.health.status)
+    ]
+    for one in changed:
+        _tell(session, now, events, one, retry_schedule)
+    # Last, since nobody waits for another lock while he holds the one that this takes.
+    back = [one.check.webhook_id for one in changed if has_recovered(one)]
+    if back:
+        recovered(session, back)
+        events.append(DeliveriesQueued())
     return recorded
+
+
+def has_recovered(result: CheckResult) -> bool:
+    """Whether this check found an unavailable webhook to answer again."""
+    unavailable = HealthStatus.UNAVAILABLE
+    return result.check.health.status is unavailable and result.health.status is not unavailable
 
 
 def _tell(

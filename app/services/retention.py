@@ -17,12 +17,13 @@ _KEEP = {
     "health_checks": "30 days",
     "job_executions": "7 days",
     "idempotent_requests": "24 hours",
+    "traffic_history": "30 days",
 }
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
     "alerts": text(
         f"""
-        DELETE FROM pggit.alerts WHERE id IN (
+        WITH old AS MATERIALIZED (
             SELECT a.id FROM pggit.alerts a
             WHERE a.created_at < now() - interval '{_KEEP["alerts"]}'
                 AND NOT EXISTS (
@@ -31,7 +32,15 @@ _PURGES: dict[str, TextClause] = {
                     WHERE e.alert_id = a.id AND q.status IN ('pending', 'retrying')
                 )
             ORDER BY a.id LIMIT {BATCH // 10}
+        ), over AS MATERIALIZED (
+            SELECT d.id FROM old JOIN pggit.alert_events e ON e.alert_id = old.id
+            JOIN pggit.deliveries d ON d.event_id = e.id
+        ), attempts AS (
+            DELETE FROM pggit.delivery_attempts WHERE delivery_id IN (SELECT id FROM over)
+        ), history AS (
+            DELETE FROM pggit.alert_delivery_history WHERE id IN (SELECT id FROM over)
         )
+        DELETE FROM pggit.alerts WHERE id IN (SELECT id FROM old)
         """  # noqa: S608 - only constants in it
     ),
     "health_checks": text(
@@ -79,7 +88,16 @@ _PURGES: dict[str, TextClause] = {
     "deleted_webhooks": text(
         f"""
         DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{_KEEP["alerts"]}'
-            AND NOT EXISTS (SELECT FROM pggit.alert_delivery_queue q WHERE q.webhook_id = w.id)
+            AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+        """  # noqa: S608
+    ),
+    "traffic_history": text(
+        f"""
+        DELETE FROM pggit_traffic.webhook_traffic_history WHERE id IN (
+            SELECT id FROM pggit_traffic.webhook_traffic_history
+            WHERE at < now() - interval '{_KEEP["traffic_history"]}'
+            ORDER BY at LIMIT {BATCH}
+        )
         """  # noqa: S608
     ),
     # Who is owed something by a webhook that stays disabled gets an end, and a reason.

@@ -16,6 +16,7 @@ from app.domain.retry import Reason
 from app.domain.signing import SECRET_BYTES, format_secret
 from app.errors import NotFound
 from app.services.paging import Page, PageRequest, paginate
+from app.services.traffic import lock_traffic
 from models import Webhook, WebhookHealth, WebhookTraffic
 
 SECRET_OVERLAP = timedelta(hours=24)
@@ -89,20 +90,11 @@ def create_webhook(
 
 
 def _set_rate(session: Session, row: Webhook) -> None:
-    """A webhook with a rate limit has a bucket, full at the start; one without has none."""
-    if row.rate_limit_per_second is None:
-        session.execute(
-            text("DELETE FROM pggit_traffic.webhook_traffic WHERE webhook_id = :id"),
-            {"id": row.id},
-        )
-    elif session.get(WebhookTraffic, row.id) is None:
-        session.add(
-            WebhookTraffic(
-                webhook_id=row.id,
-                tokens=max(1.0, row.rate_limit_per_second),
-                refilled_at=func.now(),
-            )
-        )
+    """The bucket of a rate limit is full at the start."""
+    traffic = session.get(WebhookTraffic, row.id) or WebhookTraffic(webhook_id=row.id)
+    traffic.tokens = max(1.0, row.rate_limit_per_second or 1.0)
+    traffic.refilled_at = func.now()
+    session.add(traffic)
 
 
 def _view(session: Session, cipher: Cipher, row: Webhook) -> WebhookView:
@@ -163,11 +155,11 @@ def change_webhook(
     """Apply the fields that are there. Another URL or interval means a check soon."""
     row = get_row(session, webhook_id, lock=True)
     before = (row.url, row.is_active, row.health_check_interval_seconds)
+    rate_before = row.rate_limit_per_second
     _apply(row, cipher, changes)
     row.updated_at = now
     if row.is_active:
         row.disabled_reason = None
-    _set_rate(session, row)
     if before != (row.url, row.is_active, row.health_check_interval_seconds):
         session.execute(
             text(
@@ -177,6 +169,10 @@ def change_webhook(
             {"id": row.id},
         )
         events += [ChecksDue(), DeliveriesQueued()]
+    # Last, since nobody waits for another lock while he holds the one that this takes.
+    if row.rate_limit_per_second != rate_before:
+        lock_traffic(session)
+        _set_rate(session, row)
     session.flush()
     return _view(session, cipher, row)
 

@@ -46,7 +46,7 @@ def arrived(receiver: Receiver) -> int:
 def require_nothing_lost(system: System, receiver: Receiver) -> Counter[str]:
     """Every message of the ledger arrived, under its id and as it was; how often each did."""
     query = (
-        "SELECT q.webhook_message_id, e.body, q.status, w.url FROM pggit.alert_delivery_queue q"
+        "SELECT q.webhook_message_id, e.body, q.status, w.url FROM pggit.deliveries q"
         " JOIN pggit.alert_events e ON e.id = q.event_id"
         " JOIN pggit.webhooks w ON w.id = q.webhook_id"
     )
@@ -145,10 +145,8 @@ def test_a_worker_that_froze_past_its_lease_changes_nothing_when_it_thaws(
     assert delivery(client, told["id"]) == told
     assert len(receiver.messages("/hook")) == 2
     with system.sql() as sql:
-        row = sql.execute(
-            "SELECT attempts_made, lease_token FROM pggit.alert_delivery_queue"
-        ).fetchone()
-    assert row == (2, None)
+        rows = sql.execute("SELECT attempts_made, is_leased FROM pggit.deliveries").fetchall()
+    assert rows == [(2, False)]
     assert sleeper.is_running()
 
 

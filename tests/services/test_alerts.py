@@ -71,7 +71,7 @@ class TestRaising:
         waits = dict(
             world.sql(
                 "SELECT webhook_id, extract(epoch FROM next_attempt_at - created_at)::int"
-                " FROM pggit.alert_delivery_queue"
+                " FROM pggit.deliveries"
             )
         )
         assert waits == {patient: 100, hasty: 0}
@@ -138,7 +138,7 @@ class TestRaising:
             webhook = world.webhook()
             at_once(world.alert, partial(world.delete_webhook, webhook))
             open_ones = world.one(
-                "SELECT count(*) FROM pggit.alert_delivery_queue"
+                "SELECT count(*) FROM pggit.deliveries"
                 " WHERE webhook_id = :id AND status IN ('pending', 'retrying')",
                 id=webhook,
             )
@@ -321,9 +321,7 @@ class TestEnding:
         world.acknowledge(alert)
         world.resolve(alert)
         assert events_of(world, alert) == [(FIRING, "cancelled"), (ACKNOWLEDGED, "cancelled")]
-        assert world.sql("SELECT DISTINCT reason FROM pggit.alert_delivery_queue") == [
-            ("superseded",)
-        ]
+        assert world.sql("SELECT DISTINCT reason FROM pggit.deliveries") == [("superseded",)]
         assert world.claim() == []
 
     def test_twice_is_no_error_and_no_news(self, world: World, alert: int) -> None:
@@ -385,7 +383,7 @@ class TestRaces:
         assert (
             world.sql(
                 "SELECT id, status, held_behind, next_attempt_at::text"
-                " FROM pggit.alert_delivery_queue WHERE status IN ('pending', 'retrying')"
+                " FROM pggit.deliveries WHERE status IN ('pending', 'retrying')"
             )
             == []
         )
@@ -499,9 +497,9 @@ class TestRaces:
             )
             self.drain(world)
         self.nothing_waits(world)
-        assert world.sql(
-            "SELECT status, count(*) FROM pggit.alert_delivery_queue GROUP BY status"
-        ) == [("delivered", 10 * 10 * 3 * 2)]
+        assert world.sql("SELECT status, count(*) FROM pggit.deliveries GROUP BY status") == [
+            ("delivered", 10 * 10 * 3 * 2)
+        ]
 
 
 class TestUnitOfWork:
@@ -535,7 +533,7 @@ class TestUnitOfWork:
         with pytest.raises(RuntimeError):
             raise_and_fail()
         assert world.one("SELECT count(*) FROM pggit.alerts") == 0
-        assert world.one("SELECT count(*) FROM pggit.alert_delivery_queue") == 0
+        assert world.one("SELECT count(*) FROM pggit.deliveries") == 0
         # Hints go out one after another: once this one is there, an earlier one would be too.
         with deps.unit_of_work() as work:
             work.events.append(ChecksDue())

@@ -275,32 +275,32 @@ class TestStaleTokens:
     def test_a_completion_changes_nothing(
         self, world: World, stale: Claim, completion: Callable[[Claim], Completion]
     ) -> None:
-        before = world.sql("SELECT * FROM pggit.alert_delivery_queue")
+        before = world.sql("SELECT * FROM pggit.deliveries")
         assert world.complete(completion(stale)) == set()
-        assert world.sql("SELECT * FROM pggit.alert_delivery_queue") == before
+        assert world.sql("SELECT * FROM pggit.deliveries") == before
         assert world.attempts(stale.id) == ["worker_lost"]
         assert world.one("SELECT is_active FROM pggit.webhooks")
 
     def test_a_renewal_changes_nothing(self, world: World, stale: Claim) -> None:
-        before = world.sql("SELECT * FROM pggit.alert_delivery_queue")
+        before = world.sql("SELECT * FROM pggit.deliveries")
         assert world.renew(stale) == set()
-        assert world.sql("SELECT * FROM pggit.alert_delivery_queue") == before
+        assert world.sql("SELECT * FROM pggit.deliveries") == before
 
     def test_a_release_changes_nothing(self, world: World, stale: Claim) -> None:
-        before = world.sql("SELECT * FROM pggit.alert_delivery_queue")
+        before = world.sql("SELECT * FROM pggit.deliveries")
         world.release(stale)
-        assert world.sql("SELECT * FROM pggit.alert_delivery_queue") == before
+        assert world.sql("SELECT * FROM pggit.deliveries") == before
         assert world.attempts(stale.id) == ["worker_lost"]
 
     def test_what_is_finished_stays_so(self, world: World) -> None:
         (delivery,) = world.owe(world.webhook())
         (claimed,) = world.claim()
         assert world.complete(delivered(claimed)) == {delivery}
-        before = world.sql("SELECT * FROM pggit.alert_delivery_queue")
+        before = world.sql("SELECT * FROM pggit.deliveries")
         assert world.complete(failed(claimed)) == set()
         assert world.renew(claimed) == set()
         world.release(claimed)
-        assert world.sql("SELECT * FROM pggit.alert_delivery_queue") == before
+        assert world.sql("SELECT * FROM pggit.deliveries") == before
 
     def test_of_two_who_complete_at_once_one_is_heard(self, world: World) -> None:
         owed = world.owe(world.webhook(), 20)
@@ -378,7 +378,7 @@ class TestCompletion:
         assert world.sql(
             "SELECT a.reason, a.http_status, a.latency_ms, a.error, a.body_excerpt,"
             " a.at = q.finished_at - interval '1.5 milliseconds'"
-            " FROM pggit.delivery_attempts a JOIN pggit.alert_delivery_queue q"
+            " FROM pggit.delivery_attempts a JOIN pggit.deliveries q"
             " ON q.id = a.delivery_id WHERE q.id = :id",
             id=delivery,
         ) == [("accepted", 204, 1.5, None, None, True)]
@@ -388,9 +388,11 @@ class TestCompletion:
         claimed = world.claim()
         ends = [(delivered, failed, retrying)[index % 3](one) for index, one in enumerate(claimed)]
         assert world.complete(*ends) == {one.id for one in claimed}
-        assert world.sql(
-            "SELECT status, count(*) FROM pggit.alert_delivery_queue GROUP BY 1 ORDER BY 1"
-        ) == [("delivered", 100), ("failed", 100), ("retrying", 100)]
+        assert world.sql("SELECT status, count(*) FROM pggit.deliveries GROUP BY 1 ORDER BY 1") == [
+            ("delivered", 100),
+            ("failed", 100),
+            ("retrying", 100),
+        ]
         assert world.one("SELECT count(*) FROM pggit.delivery_attempts") == 300
 
     def test_nothing_at_all_may_be_recorded(self, world: World) -> None:
@@ -443,7 +445,7 @@ class TestHeldBehind:
     def test_news_waits_behind_what_is_in_flight(self, world: World, alert: int) -> None:
         (firing,) = world.claim()
         world.acknowledge(alert)
-        news = world.one("SELECT max(id) FROM pggit.alert_delivery_queue")
+        news = world.one("SELECT max(id) FROM pggit.deliveries")
         row = world.delivery(news)
         assert (row.held_behind, row.is_due) == (firing.id, False)
         assert row.reason == "held_behind_earlier"
@@ -481,7 +483,7 @@ class TestHeldBehind:
             ("alert.resolved", "cancelled"),
         ]
         reasons = world.sql(
-            "SELECT reason FROM pggit.alert_delivery_queue WHERE status = 'cancelled' ORDER BY id"
+            "SELECT reason FROM pggit.deliveries WHERE status = 'cancelled' ORDER BY id"
         )
         assert reasons == [("superseded",), ("never_told",)]
         assert world.claim() == []
@@ -490,10 +492,10 @@ class TestHeldBehind:
         """Here the acknowledgement was tried before, so the resolution waits behind it."""
         (firing,) = world.claim()
         world.acknowledge(alert)
-        news = world.one("SELECT max(id) FROM pggit.alert_delivery_queue")
+        news = world.one("SELECT max(id) FROM pggit.deliveries")
         world.sql("UPDATE pggit.alert_delivery_queue SET attempts_made = 1 WHERE id = :id", id=news)
         world.resolve(alert)
-        last = world.one("SELECT max(id) FROM pggit.alert_delivery_queue")
+        last = world.one("SELECT max(id) FROM pggit.deliveries")
         assert world.delivery(last).held_behind == news
         world.complete(failed(firing))
         assert self.statuses(world, alert) == [

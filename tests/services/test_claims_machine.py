@@ -123,12 +123,13 @@ class Queue(RuleBasedStateMachine):
         found = {
             delivery: Row(webhook, status, attempts, token, is_due, logs or [])
             for delivery, webhook, status, attempts, token, is_due, logs in self.world.sql(
-                "SELECT id, webhook_id, status, attempts_made, lease_token::text,"
+                "SELECT id, webhook_id, status, attempts_made,"
+                " (SELECT lease_token::text FROM pggit.alert_delivery_queue WHERE id = q.id),"
                 " status IN ('pending', 'retrying')"
                 " AND next_attempt_at <= statement_timestamp(),"
                 " (SELECT array_agg(reason ORDER BY id) FROM pggit.delivery_attempts"
                 " WHERE delivery_id = q.id)"
-                " FROM pggit.alert_delivery_queue q"
+                " FROM pggit.deliveries q"
             )
         }
         assert found == self.rows

@@ -252,9 +252,7 @@ class TestOutcomes:
             world.owe(world.webhook(url=receiver.url(f"/{number}"), max_in_flight=5), 20)
         with working(drain), working(other):
             eventually(
-                lambda: world.one(
-                    "SELECT bool_and(status = 'delivered') FROM pggit.alert_delivery_queue"
-                ),
+                lambda: world.one("SELECT bool_and(status = 'delivered') FROM pggit.deliveries"),
                 what="the end of the queue",
             )
         other.close()
@@ -412,16 +410,14 @@ class TestDatabaseAway:
                 eventually(
                     lambda before=before: world.one(  # type: ignore[misc]
                         "SELECT count(*) > :before OR NOT EXISTS (SELECT"
-                        " FROM pggit.alert_delivery_queue WHERE status IN ('pending', 'retrying'))"
+                        " FROM pggit.deliveries WHERE status IN ('pending', 'retrying'))"
                         " FROM pggit.delivery_attempts",
                         before=before,
                     ),
                     what="progress",
                 )
             eventually(
-                lambda: world.one(
-                    "SELECT bool_and(status = 'delivered') FROM pggit.alert_delivery_queue"
-                ),
+                lambda: world.one("SELECT bool_and(status = 'delivered') FROM pggit.deliveries"),
                 within=30,
                 what="the end of the queue",
             )

@@ -221,7 +221,7 @@ class TestTelling:
         well = world.webhook(check={"expected_status": [204, 500]})
         check_now(world, 500, 500, 500, 500, 500)
         assert self.alerts(world) == [("critical", "unavailable", "pending")]
-        assert world.sql("SELECT webhook_id FROM pggit.alert_delivery_queue") == [(well,)]
+        assert world.sql("SELECT webhook_id FROM pggit.deliveries") == [(well,)]
         title, source, labels, message = world.one(
             "SELECT title, source, labels, message FROM pggit.alerts"
         )
@@ -285,7 +285,7 @@ class TestTelling:
 
         at_once(*[partial(record_share, checks[start::4]) for start in range(4)])
         assert len(self.alerts(world)) == 8
-        assert world.one("SELECT count(*) FROM pggit.alert_delivery_queue") == 8 * 7
+        assert world.one("SELECT count(*) FROM pggit.deliveries") == 8 * 7
 
 
 class TestChecker:

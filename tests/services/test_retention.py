@@ -130,7 +130,7 @@ def test_what_a_disabled_webhook_is_owed_ends_one_day(
         age=age,
     )
     assert sum(purge(world).values()) == cancelled
-    statuses = world.sql("SELECT DISTINCT status, reason FROM pggit.alert_delivery_queue")
+    statuses = world.sql("SELECT DISTINCT status, reason FROM pggit.deliveries")
     assert statuses == ([("cancelled", "webhook_disabled")] if cancelled else [("pending", None)])
 
 

@@ -106,7 +106,7 @@ class World:
         return [
             row[0]
             for row in self.sql(
-                "SELECT q.id FROM pggit.alert_delivery_queue q"
+                "SELECT q.id FROM pggit.deliveries q"
                 " JOIN pggit.alert_events e ON e.id = q.event_id"
                 " WHERE e.alert_id = ANY(:ids) ORDER BY e.alert_id",
                 ids=[alert_id for alert_id, _ in raised],
@@ -128,11 +128,12 @@ class World:
         with self.deps.reading() as session:
             return session.execute(
                 text(
-                    "SELECT *,"
+                    "SELECT *, (SELECT lease_token::text FROM pggit.alert_delivery_queue q"
+                    " WHERE q.id = deliveries.id) AS lease_token,"
                     " COALESCE(next_attempt_at <= statement_timestamp(), false) AS is_due,"
                     " extract(epoch FROM next_attempt_at - statement_timestamp())::float8"
                     " AS seconds_left"
-                    " FROM pggit.alert_delivery_queue WHERE id = :id"
+                    " FROM pggit.deliveries WHERE id = :id"
                 ),
                 {"id": delivery_id},
             ).one()
@@ -140,7 +141,7 @@ class World:
     def told(self, alert_id: int) -> list[tuple[str, int, str]]:
         """Event type, webhook and status of every delivery of an alert, in their order."""
         return self.sql(
-            "SELECT e.type, q.webhook_id, q.status FROM pggit.alert_delivery_queue q"
+            "SELECT e.type, q.webhook_id, q.status FROM pggit.deliveries q"
             " JOIN pggit.alert_events e ON e.id = q.event_id"
             " WHERE e.alert_id = :id ORDER BY q.id",
             id=alert_id,
@@ -165,8 +166,13 @@ class World:
             return claims.renew(session, leases(claimed))
 
     def complete(self, *completions: Completion) -> set[int]:
+        """As the drain does: what is delivered in one transaction, the rest in another."""
+        delivered = [one for one in completions if one.status is DeliveryStatus.DELIVERED]
+        others = [one for one in completions if one.status is not DeliveryStatus.DELIVERED]
         with self.deps.database.session() as session:
-            return claims.complete(session, completions)
+            done = claims.record_delivered(session, delivered)
+        with self.deps.database.session() as session:
+            return done | claims.record_undelivered(session, others)
 
     def release(self, *claimed: Claim) -> None:
         with self.deps.database.session() as session:
@@ -176,7 +182,8 @@ class World:
         """End the leases of these, or their backoff: PostgreSQL's clock decides, so move it."""
         self.sql(
             "UPDATE pggit.alert_delivery_queue"
-            " SET next_attempt_at = statement_timestamp() - interval '1 millisecond'"
+            " SET next_attempt_at = statement_timestamp() - interval '1 millisecond',"
+            " rank_at = LEAST(rank_at, statement_timestamp() - interval '1 millisecond')"
             " WHERE id = ANY(:ids)",
             ids=list(delivery_ids),
         )

@@ -1,0 +1,293 @@
+"""What falls due with an alert later: steps, reminders, and telling of it once it is not muted.
+
+Each is a row with a time. Who sees to an alert locks its row first, so acknowledging and following
+up never cross.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from app.domain.alerts import AlertStatus, EventType
+from app.domain.events import DeliveriesQueued, Event
+from app.domain.matchers import Subject
+from app.domain.routing import Route, RoutingDecision, RoutingReason, Verdict
+from app.services.decisions import note
+from app.services.groups import Membership, join
+from app.services.routing import RoutingTable, load_table
+from app.services.telling import News, active_webhooks, lock_owed, tell
+from models import Alert, FollowUp
+
+# How often an inhibited alert is looked at again, though the end of what inhibits it says so too.
+LOOK_AGAIN = timedelta(seconds=60)
+OF_ALERT = (
+    "alert_id = :alert AND group_id IS NULL"
+    " OR id IN (SELECT event_id FROM pggit.alert_group_news WHERE alert_id = :alert)"
+)
+
+
+class Kind(StrEnum):
+    UNMUTE = "unmute"
+    ESCALATE = "escalate"
+    REMIND = "remind"
+
+
+class Outcome(StrEnum):
+    SENT = "sent"
+    NOBODY_TO_TELL = "nobody_to_tell"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    EXPIRED = "expired"
+
+
+def subject_of(alert: Alert) -> Subject:
+    return Subject(alert.severity, alert.source, alert.labels)
+
+
+def send_out(
+    session: Session,
+    now: datetime,
+    alerts: Sequence[tuple[Alert, Verdict]],
+    retry_schedule: Sequence[int],
+) -> None:
+    """Tell of alerts by their verdicts: queue, gather in groups, or wait until not muted; and plan
+    what is to follow.
+    """
+    news: list[News] = []
+    members: list[Membership] = []
+    plans: list[FollowUp] = []
+    for alert, verdict in alerts:
+        if verdict.muted_by is not None:
+            plans.append(_unmute_later(alert, verdict.muted_by, now))
+            continue
+        direct = [route for route in verdict.routes if route.group is None]
+        targets = _union(session, direct)
+        if direct:
+            news.append(News(alert, EventType.FIRING, targets, expires_at=alert.expires_at))
+        members += [
+            Membership(alert, route.rule, route.group)
+            for route in verdict.routes
+            if route.rule is not None and route.group is not None
+        ]
+        plans += _plan(alert, verdict.routes, now)
+    tell(session, now, news, retry_schedule)
+    join(session, now, members)
+    session.add_all(plans)
+    session.flush()
+
+
+def _union(session: Session, routes: Sequence[Route]) -> Sequence[int] | None:
+    """All webhooks of the routes, each once; None: every active one."""
+    if any(route.webhook_ids is None for route in routes):
+        return None
+    ids = list(dict.fromkeys(one for route in routes for one in route.webhook_ids or ()))
+    # What an alert names itself was checked when it came; what rules name may be gone by now.
+    if not ids or all(route.rule is None for route in routes):
+        return ids
+    active = active_webhooks(session, ids)
+    return [one for one in ids if one in active]
+
+
+def _plan(alert: Alert, routes: Sequence[Route], now: datetime) -> list[FollowUp]:
+    plans = []
+    for rule in (route.rule for route in routes if route.rule is not None):
+        plans += [
+            FollowUp(
+                alert_id=alert.id,
+                rule_id=rule.id,
+                kind=Kind.ESCALATE,
+                number=number,
+                webhook_ids=list(step.webhook_ids),
+                due_at=now + timedelta(minutes=step.after_minutes),
+            )
+            for number, step in enumerate(rule.steps, 1)
+        ]
+        if rule.repeat_minutes is not None:
+            plans.append(
+                FollowUp(
+                    alert_id=alert.id,
+                    rule_id=rule.id,
+                    kind=Kind.REMIND,
+                    number=0,
+                    repeat_minutes=rule.repeat_minutes,
+                    due_at=now + timedelta(minutes=rule.repeat_minutes),
+                )
+            )
+    return plans
+
+
+def _unmute_later(alert: Alert, muted_by: RoutingDecision, now: datetime) -> FollowUp:
+    return FollowUp(
+        alert_id=alert.id,
+        kind=Kind.UNMUTE,
+        number=0,
+        waits_for_alert_id=muted_by.alert_id,
+        due_at=muted_by.until or now + LOOK_AGAIN,
+    )
+
+
+def alerts_with_follow_ups_due(session: Session, limit: int) -> Sequence[int]:
+    """The ids of alerts with something due, the longest due first."""
+    return session.scalars(
+        select(FollowUp.alert_id)
+        .where(FollowUp.done_at.is_(None), FollowUp.due_at <= func.now())
+        .group_by(FollowUp.alert_id)
+        .order_by(func.min(FollowUp.due_at))
+        .limit(limit)
+    ).all()
+
+
+def follow_up(
+    session: Session,
+    now: datetime,
+    events: list[Event],
+    alert_id: int,
+    retry_schedule: Sequence[int],
+) -> int:
+    """Do what is due with one alert, unless somebody has it right now: how much was done."""
+    alert = session.scalars(
+        select(Alert).where(Alert.id == alert_id).with_for_update(skip_locked=True)
+    ).one_or_none()
+    if alert is None:
+        return 0
+    due = session.scalars(
+        select(FollowUp)
+        .where(FollowUp.alert_id == alert_id, FollowUp.done_at.is_(None), FollowUp.due_at <= now)
+        .order_by(FollowUp.due_at, FollowUp.id)
+    ).all()
+    if not due:
+        return 0
+    table = load_table(session, now)
+    for one in due:
+        _do(session, now, alert, one, table, retry_schedule)
+    session.flush()
+    events.append(DeliveriesQueued())
+    return len(due)
+
+
+def _do(
+    session: Session,
+    now: datetime,
+    alert: Alert,
+    one: FollowUp,
+    table: RoutingTable,
+    retry_schedule: Sequence[int],
+) -> None:
+    if alert.status != AlertStatus.PENDING:
+        _done(one, now, Outcome(alert.status))
+    elif alert.expires_at is not None and alert.expires_at <= now:
+        _done(one, now, Outcome.EXPIRED)
+    elif alert.snoozed_until is not None and alert.snoozed_until > now:
+        one.due_at = alert.snoozed_until
+    else:
+        verdict = table.verdict(session, subject_of(alert), alert.webhook_ids, alert.id)
+        if verdict.muted_by is not None:
+            note(alert, now, verdict.decisions)
+            one.due_at = verdict.muted_by.until or now + LOOK_AGAIN
+            one.waits_for_alert_id = verdict.muted_by.alert_id
+        elif one.kind == Kind.UNMUTE:
+            note(alert, now, verdict.decisions)
+            _done(one, now, Outcome.SENT)
+            send_out(session, now, [(alert, verdict)], retry_schedule)
+        else:
+            _tell_again(session, now, alert, one, retry_schedule)
+
+
+def _tell_again(
+    session: Session, now: datetime, alert: Alert, one: FollowUp, retry_schedule: Sequence[int]
+) -> None:
+    owed = lock_owed(session, OF_ALERT, {"alert": alert.id})
+    # Who has not had the message before needs no second one to wait behind it.
+    busy = {row.webhook_id for row in owed.open}
+    if one.kind == Kind.REMIND:
+        one.number += 1
+        wanted, extra = sorted(owed.told), {"reminder": one.number}
+    else:
+        wanted, extra = list(one.webhook_ids or ()), {"step": one.number}
+    active = active_webhooks(session, wanted)
+    targets = [target for target in wanted if target in active and target not in busy]
+    if targets:
+        news = News(
+            alert,
+            EventType.FIRING,
+            targets,
+            extra=extra,
+            follow_up_id=one.id,
+            expires_at=alert.expires_at,
+        )
+        tell(session, now, [news], retry_schedule)
+    if one.repeat_minutes is not None:
+        one.due_at = now + timedelta(minutes=one.repeat_minutes)
+    else:
+        _done(one, now, Outcome.SENT if targets else Outcome.NOBODY_TO_TELL)
+
+
+def _done(one: FollowUp, now: datetime, outcome: Outcome) -> None:
+    one.done_at, one.outcome = now, outcome
+
+
+def end_follow_ups(session: Session, now: datetime, alert: Alert) -> None:
+    """Somebody has seen to the alert: nothing follows. Of one that is resolved, what it inhibited
+    is looked at at once.
+    """
+    session.execute(
+        update(FollowUp)
+        .where(FollowUp.alert_id == alert.id, FollowUp.done_at.is_(None))
+        .values(done_at=now, outcome=Outcome(alert.status))
+        .execution_options(synchronize_session=False)
+    )
+    if alert.status == AlertStatus.RESOLVED:
+        # Whose alert is being seen to right now looks again by itself, within a minute.
+        session.execute(
+            text(
+                "UPDATE pggit.alert_follow_ups SET due_at = now() WHERE id IN ("
+                "SELECT id FROM pggit.alert_follow_ups"
+                " WHERE waits_for_alert_id = :alert AND done_at IS NULL FOR UPDATE SKIP LOCKED)"
+            ),
+            {"alert": alert.id},
+        )
+
+
+def postpone(session: Session, alert: Alert, until: datetime) -> None:
+    """Nothing follows before `until`; then who was told is reminded, once."""
+    _drop_snooze_reminder(session, alert)
+    session.execute(
+        update(FollowUp)
+        .where(FollowUp.alert_id == alert.id, FollowUp.done_at.is_(None), FollowUp.due_at < until)
+        .values(due_at=until)
+        .execution_options(synchronize_session=False)
+    )
+    session.add(FollowUp(alert_id=alert.id, kind=Kind.REMIND, number=0, due_at=until))
+    session.flush()
+
+
+def end_postponement(session: Session, alert: Alert, until: datetime) -> None:
+    """What was put off until then may follow now."""
+    _drop_snooze_reminder(session, alert)
+    session.execute(
+        update(FollowUp)
+        .where(FollowUp.alert_id == alert.id, FollowUp.done_at.is_(None), FollowUp.due_at == until)
+        .values(due_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _drop_snooze_reminder(session: Session, alert: Alert) -> None:
+    session.execute(
+        text(
+            "DELETE FROM pggit.alert_follow_ups WHERE alert_id = :alert AND done_at IS NULL"
+            " AND kind = 'remind' AND rule_id IS NULL AND repeat_minutes IS NULL"
+        ),
+        {"alert": alert.id},
+    )
+
+
+def is_plain(verdict: Verdict) -> bool:
+    """Whether a verdict follows from the alert alone, so that nobody needs to write it down."""
+    return all(
+        decision.reason in {RoutingReason.NAMED_BY_ALERT, RoutingReason.NO_RULE_MATCHED}
+        for decision in verdict.decisions
+    )

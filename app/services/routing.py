@@ -1,0 +1,162 @@
+"""Routing with the rules, silences and inhibition as they are in the database now."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.domain.matchers import Matcher, Op, Subject, all_match, parse_matchers
+from app.domain.routing import (
+    Inhibition,
+    RoutingDecision,
+    RoutingReason,
+    Rule,
+    Step,
+    Verdict,
+    route,
+    silenced,
+)
+from app.domain.silences import Recurrence, Silence, SilenceKind
+from models import Alert
+
+# Of the open alerts that may inhibit one, the newest are looked at.
+MAX_SOURCES = 200
+# All in one question: an alert that comes in alone asks it each time.
+_LOAD = text(
+    """
+    SELECT
+        (SELECT json_agg(r ORDER BY r.position, r.id) FROM pggit.routing_rules r
+            WHERE r.is_active),
+        (SELECT json_agg(s) FROM pggit.silences s
+            WHERE s.starts_at <= :now AND (s.ends_at IS NULL OR s.ends_at > :now)),
+        (SELECT json_agg(i ORDER BY i.id) FROM pggit.inhibition_rules i WHERE i.is_active)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """What decides at `now`; good for one transaction."""
+
+    now: datetime
+    rules: tuple[Rule, ...]
+    silences: tuple[Silence, ...]
+    inhibitions: tuple[Inhibition, ...]
+
+    def verdict(
+        self,
+        session: Session,
+        subject: Subject,
+        named: Sequence[int] | None,
+        alert_id: int | None = None,
+    ) -> Verdict:
+        """Whom an alert reaches, and why. `alert_id` is its own, if it has one already: no alert
+        inhibits itself.
+        """
+        routes, decisions = route(subject, named, self.rules)
+        muted_by = silenced(subject, self.silences, self.now) or self._inhibited(
+            session, subject, alert_id
+        )
+        return Verdict(routes, muted_by, decisions + ((muted_by,) if muted_by else ()))
+
+    def _inhibited(
+        self, session: Session, subject: Subject, alert_id: int | None
+    ) -> RoutingDecision | None:
+        for rule in self.inhibitions:
+            if not all_match(rule.target, subject):
+                continue
+            for source_id, source in _open_sources(session, rule, subject, alert_id):
+                if rule.mutes(source, subject):
+                    return RoutingDecision(
+                        RoutingReason.INHIBITED, inhibition_id=rule.id, alert_id=source_id
+                    )
+        return None
+
+
+def load_table(session: Session, now: datetime) -> RoutingTable:
+    rules, silences, inhibitions = session.execute(_LOAD, {"now": now}).one()
+    return RoutingTable(
+        now,
+        tuple(rule_of(row) for row in rules or ()),
+        tuple(silence_of(row) for row in silences or ()),
+        tuple(
+            Inhibition(
+                row["id"],
+                parse_matchers(row["source_matchers"]),
+                parse_matchers(row["target_matchers"]),
+                tuple(row["equal"]),
+            )
+            for row in inhibitions or ()
+        ),
+    )
+
+
+def rule_of(row: Mapping[str, Any]) -> Rule:
+    """A rule from its columns."""
+    return Rule(
+        id=row["id"],
+        matchers=parse_matchers(row["matchers"]),
+        webhook_ids=tuple(row["webhook_ids"]),
+        continues=row["continues"],
+        group_by=None if row["group_by"] is None else tuple(row["group_by"]),
+        group_wait_seconds=row["group_wait_seconds"],
+        group_interval_seconds=row["group_interval_seconds"],
+        repeat_minutes=row["repeat_minutes"],
+        steps=tuple(
+            Step(step["after_minutes"], tuple(step["webhook_ids"])) for step in row["steps"]
+        ),
+    )
+
+
+def silence_of(row: Mapping[str, Any]) -> Silence:
+    """A silence from its columns; times may be texts, as they are in JSON."""
+    recurrence = row["recurrence"]
+    return Silence(
+        id=row["id"],
+        kind=SilenceKind(row["kind"]),
+        matchers=parse_matchers(row["matchers"]),
+        starts_at=_time(row["starts_at"]),
+        ends_at=None if row["ends_at"] is None else _time(row["ends_at"]),
+        recurrence=None
+        if recurrence is None
+        else Recurrence(
+            frozenset(recurrence["days"]),
+            time.fromisoformat(recurrence["from"]),
+            time.fromisoformat(recurrence["to"]),
+            recurrence["time_zone"],
+        ),
+    )
+
+
+def _time(value: datetime | str) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _open_sources(
+    session: Session, rule: Inhibition, target: Subject, alert_id: int | None
+) -> Iterator[tuple[int, Subject]]:
+    """Open alerts that may inhibit. What can be asked by the index of labels is; the rest of the
+    matchers is for the caller to judge.
+    """
+    wanted = [one for one in rule.source if one.op is Op.EQUAL]
+    wanted += [Matcher(name, Op.EQUAL, target.value(name)) for name in rule.equal]
+    statement = select(Alert.id, Alert.severity, Alert.source, Alert.labels).where(
+        Alert.status != "resolved"
+    )
+    labels: dict[str, str] = {}
+    for one in wanted:
+        if one.name in {"severity", "source"}:
+            # A missing source and an empty one are the same to a matcher: left to the caller.
+            if one.value:
+                statement = statement.where(getattr(Alert, one.name) == one.value)
+        elif one.value:
+            labels[one.name] = one.value
+    if labels:
+        statement = statement.where(Alert.labels.contains(labels))
+    if alert_id is not None:
+        statement = statement.where(Alert.id != alert_id)
+    for row in session.execute(statement.order_by(Alert.id.desc()).limit(MAX_SOURCES)):
+        yield row.id, Subject(row.severity, row.source, row.labels)
