@@ -55,6 +55,8 @@ ACCESS: dict[str, Role | None] = {
     "alerts.list_alert_deliveries": Role.VIEWER,
     "alerts.acknowledge_alert": Role.OPERATOR,
     "alerts.resolve_alert": Role.OPERATOR,
+    "alerts.snooze_alert": Role.OPERATOR,
+    "alerts.unsnooze_alert": Role.OPERATOR,
     "deliveries.list_deliveries": Role.VIEWER,
     "deliveries.get_delivery": Role.VIEWER,
     "deliveries.retry_delivery": Role.OPERATOR,

@@ -8,6 +8,7 @@ from app.adapters.clock import Clock
 from app.services.claims import cancel_expired
 from app.services.follow_ups import alerts_with_follow_ups_due, follow_up
 from app.services.groups import due_groups, flush_group, purge_groups
+from app.services.lifecycle import due_to_expire, expire
 from app.services.traffic import end_overdue_holds
 
 LOOK_EVERY_SECONDS = 1.0
@@ -39,27 +40,34 @@ class Agenda:
             return {}
         self._look_at = now + LOOK_EVERY_SECONDS
         with self._unit_of_work() as work:
-            report["expired"] = cancel_expired(work.session, BATCH)
-            groups = due_groups(work.session, BATCH)
-            alerts = alerts_with_follow_ups_due(work.session, BATCH)
-        for group_id in groups:
+            report["deliveries_expired"] = cancel_expired(work.session, BATCH)
+        with self._unit_of_work() as work:
+            # What is over ends first: of it nobody is reminded.
+            due: list[tuple[str, int]] = [
+                *(("alerts_expired", one) for one in due_to_expire(work.session, BATCH)),
+                *(("groups", one) for one in due_groups(work.session, BATCH)),
+                *(("follow_ups", one) for one in alerts_with_follow_ups_due(work.session, BATCH)),
+            ]
+        for what, one in due:
             if stopping():
                 return dict(report)
             with self._unit_of_work() as work:
-                report["groups"] += flush_group(work.session, work.now, work.events, group_id)
-        for alert_id in alerts:
-            if stopping():
-                return dict(report)
-            with self._unit_of_work() as work:
-                report["follow_ups"] += follow_up(
-                    work.session, work.now, work.events, alert_id, self._retry_schedule
-                )
+                report[what] += self._do(work, what, one)
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY_SECONDS
             with self._unit_of_work() as work:
                 report["holds_ended"] = end_overdue_holds(work.session)
                 purge_groups(work.session)
         return dict(report)
+
+    def _do(self, work: Any, what: str, one: int) -> int:
+        match what:
+            case "alerts_expired":
+                return expire(work.session, work.now, work.events, one)
+            case "groups":
+                return flush_group(work.session, work.now, work.events, one)
+            case _:
+                return follow_up(work.session, work.now, work.events, one, self._retry_schedule)
 
     def close(self) -> None:
         """There is nothing to give back."""

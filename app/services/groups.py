@@ -25,13 +25,16 @@ from models import Alert, AlertGroup, GroupNews, RoutingRule
 # An alert that is told with so many others is found by its id.
 MAX_LISTED = 100
 IN_ORDER = (EventType.FIRING, EventType.ACKNOWLEDGED, EventType.RESOLVED)
-# The messages about these alerts, and those that may still be open.
-_TOLD_OR_OWED = (
-    "group_id = :group AND (created_at > now() - interval '7 days' OR id IN ("
-    "SELECT event_id FROM pggit.alert_group_news"
-    " WHERE group_id = :group AND alert_id = ANY(:alerts)))"
+# Which messages of a group some alerts were told by.
+_ABOUT_THESE = (
+    "id IN (SELECT event_id FROM pggit.alert_group_news"
+    " WHERE group_id = :group AND alert_id = ANY(:alerts))"
 )
 _SEVEREST_FIRST = list(reversed(Severity))
+
+
+# Of news that is still to be told.
+WAITING = (GroupNews.event_id.is_(None), GroupNews.dropped_reason.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,48 +84,77 @@ def _sort_key(member: Membership) -> tuple[int, str]:
     return member.rule.id, member.key
 
 
-def add_news(session: Session, now: datetime, alert: Alert, event_type: EventType) -> None:
-    """News of an alert for the groups that it is in.
+def add_news(
+    session: Session, now: datetime, alert: Alert, event_type: EventType, reason: Reason
+) -> None:
+    """News of the end of an alert for the groups that it is in; what it makes needless is dropped
+    with the reason.
 
-    The end of one whose firing has not been told yet takes both out: nobody hears of either.
+    Where the firing has not been told, its resolution takes both out: nobody hears of either.
     """
-    groups = session.scalars(
+    for group in _lock_groups_of(session, alert.id):
+        news = session.scalars(
+            select(GroupNews)
+            .where(GroupNews.group_id == group.id, GroupNews.alert_id == alert.id)
+            .order_by(GroupNews.id)
+            # Who flushed the group meanwhile was waited for: see what he wrote.
+            .execution_options(populate_existing=True)
+        ).all()
+        waiting = [one for one in news if one.event_id is None and one.dropped_reason is None]
+        was_told = any(one.event_id is not None for one in news)
+        if was_told or event_type is EventType.RESOLVED:
+            for one in waiting:
+                one.dropped_reason = reason
+        if was_told or (waiting and event_type is not EventType.RESOLVED):
+            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=event_type))
+            _flush_soon(session, now, group)
+    session.flush()
+
+
+def remind(session: Session, now: datetime, alert: Alert, rule_id: int | None) -> bool:
+    """Tell the firing of an alert again in its groups (of one rule, if that is given). Whether
+    there are any.
+    """
+    groups = [
+        group for group in _lock_groups_of(session, alert.id) if rule_id in {None, group.rule_id}
+    ]
+    for group in groups:
+        firing_waits = select(GroupNews.id).where(
+            GroupNews.group_id == group.id,
+            GroupNews.alert_id == alert.id,
+            GroupNews.type == EventType.FIRING,
+            *WAITING,
+        )
+        if session.scalar(firing_waits.limit(1)) is None:
+            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=EventType.FIRING))
+            _flush_soon(session, now, group)
+    session.flush()
+    return bool(groups)
+
+
+def _lock_groups_of(session: Session, alert_id: int) -> Sequence[AlertGroup]:
+    return session.scalars(
         select(AlertGroup)
-        .where(AlertGroup.id.in_(select(GroupNews.group_id).where(GroupNews.alert_id == alert.id)))
+        .where(AlertGroup.id.in_(select(GroupNews.group_id).where(GroupNews.alert_id == alert_id)))
         .order_by(AlertGroup.id)
-        # Who flushes one of them now is waited for.
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    for group in groups:
-        firing = session.scalars(
-            select(GroupNews)
-            .where(
-                GroupNews.group_id == group.id,
-                GroupNews.alert_id == alert.id,
-                GroupNews.type == EventType.FIRING,
-            )
-            .order_by(GroupNews.id.desc())
-            .limit(1)
-            .execution_options(populate_existing=True)
-        ).one()
-        if event_type is EventType.RESOLVED and firing.event_id is None:
-            session.execute(
-                update(GroupNews)
-                .where(
-                    GroupNews.group_id == group.id,
-                    GroupNews.alert_id == alert.id,
-                    GroupNews.event_id.is_(None),
-                    GroupNews.dropped_reason.is_(None),
-                )
-                .values(dropped_reason=Reason.SUPERSEDED)
-            )
-        elif firing.dropped_reason is None:
-            rule = session.get_one(RoutingRule, group.rule_id)
-            if group.flush_at is None:
-                interval = timedelta(seconds=rule.group_interval_seconds)
-                group.flush_at = func.greatest(now, AlertGroup.flushed_at + interval)
-            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=event_type))
+
+
+def _flush_soon(session: Session, now: datetime, group: AlertGroup) -> None:
+    """As soon as its interval lets it."""
+    if group.flush_at is None:
+        rule = session.get_one(RoutingRule, group.rule_id)
+        interval = timedelta(seconds=rule.group_interval_seconds)
+        group.flush_at = max(now, group.flushed_at + interval) if group.flushed_at else now
+
+
+def end_postponement(session: Session, alert_id: int, until: datetime) -> None:
+    """Groups that wait until then, for this alert to be told, tell its news now."""
+    for group in _lock_groups_of(session, alert_id):
+        if group.flush_at == until:
+            group.flush_at = func.now()
     session.flush()
 
 
@@ -150,11 +182,7 @@ def flush_group(
     rows = session.execute(
         select(GroupNews, Alert)
         .join(Alert, Alert.id == GroupNews.alert_id)
-        .where(
-            GroupNews.group_id == group_id,
-            GroupNews.event_id.is_(None),
-            GroupNews.dropped_reason.is_(None),
-        )
+        .where(GroupNews.group_id == group_id, *WAITING)
         .order_by(GroupNews.id)
     ).all()
     ready = [(news, alert) for news, alert in rows if not _is_snoozed(alert, now)]
@@ -188,13 +216,14 @@ def _tell_group(
 ) -> bool:
     """One message for every webhook of the rule (of a firing) or that was told (of its end)."""
     alert_ids = [alert.id for _, alert in members]
-    owed = lock_owed(session, _TOLD_OR_OWED, {"group": group.id, "alerts": alert_ids})
+    owed = lock_owed(session, _ABOUT_THESE, {"group": group.id, "alerts": alert_ids})
     behind = owed.behind()
-    targets = (
-        sorted(active_webhooks(session, rule.webhook_ids))
-        if event_type is EventType.FIRING
-        else sorted(behind)
-    )
+    targets = sorted(behind)
+    if event_type is EventType.FIRING:
+        # A webhook is not told of its own illness, unless there is more to tell.
+        about = {alert.about_webhook_id for _, alert in members}
+        itself = about if len(about) == 1 else set()
+        targets = sorted(active_webhooks(session, rule.webhook_ids) - itself)
     severest = min(
         (alert for _, alert in members),
         key=lambda alert: (_SEVEREST_FIRST.index(Severity(alert.severity)), alert.id),
@@ -203,7 +232,7 @@ def _tell_group(
         {name: getattr(alert, name) for name in ("id", "title", "severity", "status", "labels")}
         for _, alert in members[:MAX_LISTED]
     ]
-    about = {
+    shown = {
         "group": {
             "rule": rule.name,
             "labels": group.labels,
@@ -218,7 +247,7 @@ def _tell_group(
         severest,
         event_type,
         targets,
-        extra=about,
+        extra=shown,
         group_id=group.id,
         expires_at=expires_at if event_type is EventType.FIRING else None,
     )

@@ -10,11 +10,11 @@ from app.adapters.clock import Clock
 from app.domain.retry import Reason
 from app.domain.traffic import Standing
 from app.services import back_pressure, traffic, traffic_reports
-from app.services.alerts import Draft
 from app.services.back_pressure import BackPressure
 from app.services.delivery import Drain
 from app.services.messages import Targets
 from app.services.paging import PageRequest
+from app.services.raising import Draft
 from app.services.traffic import TrafficWatch
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.waiting import eventually

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from app.deps import Deps
 from app.domain.retry import DeliveryStatus, Reason
-from app.services import alerts, claims, webhooks
-from app.services.alerts import Draft
+from app.services import claims, lifecycle, raising, webhooks
 from app.services.claims import Claim, Completion
+from app.services.raising import Draft
 
 Answer = TypeVar("Answer")
 
@@ -83,7 +83,7 @@ class World:
     def raise_alerts(self, *drafts: Draft) -> list[tuple[int, bool]]:
         """The id of each alert, and whether it is new."""
         with self.deps.unit_of_work() as work:
-            raised = alerts.raise_alerts(
+            raised = raising.raise_alerts(
                 work.session,
                 work.now,
                 work.events,
@@ -115,11 +115,11 @@ class World:
 
     def acknowledge(self, alert_id: int) -> bool:
         with self.deps.unit_of_work() as work:
-            return alerts.acknowledge(work.session, work.now, work.events, alert_id, "tester")[1]
+            return lifecycle.acknowledge(work.session, work.now, work.events, alert_id, "tester")[1]
 
     def resolve(self, alert_id: int) -> bool:
         with self.deps.unit_of_work() as work:
-            return alerts.resolve(work.session, work.now, work.events, alert_id, "tester")[1]
+            return lifecycle.resolve(work.session, work.now, work.events, alert_id, "tester")[1]
 
     # Deliveries.
 

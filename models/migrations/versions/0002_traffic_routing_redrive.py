@@ -530,6 +530,14 @@ def upgrade() -> None:
         schema="pggit",
     )
     op.create_index(
+        "ix_alerts_expires_at",
+        "alerts",
+        ["expires_at"],
+        unique=False,
+        schema="pggit",
+        postgresql_where="expires_at IS NOT NULL AND status <> 'resolved'",
+    )
+    op.create_index(
         "ix_alerts_open_labels",
         "alerts",
         ["labels"],
@@ -658,6 +666,12 @@ def downgrade() -> None:
         source_schema="pggit",
         referent_schema="pggit",
         ondelete="CASCADE",
+    )
+    op.drop_index(
+        "ix_alerts_expires_at",
+        table_name="alerts",
+        schema="pggit",
+        postgresql_where="expires_at IS NOT NULL AND status <> 'resolved'",
     )
     op.drop_index(
         "ix_alerts_open_labels",
