@@ -138,6 +138,7 @@ class GroupNews(Base):
         ForeignKey(f"{SCHEMA}.alert_events.id", ondelete="CASCADE"), index=True
     )
     dropped_reason: Mapped[str | None] = mapped_column(Text)
+    dropped_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
 
 

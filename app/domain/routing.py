@@ -22,6 +22,13 @@ class RoutingReason(StrEnum):
     INHIBITED = "inhibited"
 
 
+class GroupReason(StrEnum):
+    """What became of news in a group. What was dropped has the reason that dropped it."""
+
+    GATHERED = "gathered"
+    TOLD = "told_with_group"
+
+
 PLAIN = frozenset({RoutingReason.NAMED_BY_ALERT, RoutingReason.NO_RULE_MATCHED})
 MUTING = frozenset({RoutingReason.SILENCED, RoutingReason.IN_MAINTENANCE, RoutingReason.INHIBITED})
 

@@ -5,7 +5,7 @@ attempts, gates, checks and follow-ups left on record. Only what waits now is ju
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,17 +13,19 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.domain.alerts import AlertStatus
 from app.domain.retry import DeliveryStatus
-from app.domain.routing import RoutingReason
+from app.domain.routing import GroupReason, RoutingReason
 from app.domain.told import WebhookFacts, why_told
 from app.domain.traffic import Gate
-from app.domain.waiting import WaitingDelivery, WebhookRoad, why_it_waits
+from app.domain.waiting import WaitingDelivery, WaitingReason, WebhookRoad, why_it_waits
 from app.services.alerts import get_alert
 from app.services.decisions import noted
 from app.services.groups import WAITING
 from app.services.traffic_reports import current_pause
 from models import (
     Alert,
+    AlertEvent,
     AlertGroup,
     DeliveryAttempt,
     FollowUp,
@@ -104,7 +106,14 @@ def explain(session: Session, now: datetime, alert_id: int) -> dict[str, Any]:
     return {
         "alert_id": alert_id,
         "status": alert.status,
-        "decisions": [_with_times(decision) for decision in decisions],
+        "decisions": sorted(
+            [
+                *_of_its_life(alert),
+                *(_with_times(decision) for decision in decisions),
+                *_of_its_groups(session, alert_id),
+            ],
+            key=lambda one: one["at"],
+        ),
         "follow_ups": follow_ups,
         "webhooks": [
             {
@@ -120,6 +129,59 @@ def explain(session: Session, now: datetime, alert_id: int) -> dict[str, Any]:
             for road in roads
         ],
     }
+
+
+def _of_its_life(alert: Alert) -> Iterator[dict[str, Any]]:
+    yield {
+        "at": alert.created_at,
+        "stage": "alert",
+        "reason": "raised",
+        "detail": f"by {alert.created_by}",
+    }
+    if alert.acknowledged_at is not None:
+        yield {
+            "at": alert.acknowledged_at,
+            "stage": "alert",
+            "reason": AlertStatus.ACKNOWLEDGED,
+            "detail": f"by {alert.acknowledged_by}",
+        }
+    if alert.resolved_at is not None:
+        yield {
+            "at": alert.resolved_at,
+            "stage": "alert",
+            "reason": AlertStatus.RESOLVED,
+            "detail": f"by {alert.resolved_by}",
+        }
+    if alert.snoozed_until is not None:
+        yield {
+            "at": alert.updated_at,
+            "stage": "alert",
+            "reason": WaitingReason.SNOOZED,
+            "until": alert.snoozed_until,
+            "detail": f"by {alert.snoozed_by}",
+        }
+
+
+def _of_its_groups(session: Session, alert_id: int) -> Iterator[dict[str, Any]]:
+    rows = session.execute(
+        select(GroupNews, AlertGroup, AlertEvent.created_at)
+        .join(AlertGroup, AlertGroup.id == GroupNews.group_id)
+        .outerjoin(AlertEvent, AlertEvent.id == GroupNews.event_id)
+        .where(GroupNews.alert_id == alert_id)
+        .order_by(GroupNews.id)
+    )
+    for news, group, told_at in rows:
+        common = {"stage": "group", "rule_id": group.rule_id, "detail": news.type}
+        waits = news.event_id is None and news.dropped_reason is None
+        yield common | {
+            "at": news.created_at,
+            "reason": GroupReason.GATHERED,
+            "until": group.flush_at if waits else told_at,
+        }
+        if news.dropped_reason is not None:
+            yield common | {"at": news.dropped_at, "reason": news.dropped_reason}
+        elif news.event_id is not None:
+            yield common | {"at": told_at, "reason": GroupReason.TOLD}
 
 
 def _with_times(decision: Mapping[str, Any]) -> dict[str, Any]:

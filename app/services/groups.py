@@ -104,7 +104,7 @@ def add_news(
         was_told = any(one.event_id is not None for one in news)
         if was_told or event_type is EventType.RESOLVED:
             for one in waiting:
-                one.dropped_reason = reason
+                one.dropped_reason, one.dropped_at = reason, now
         if was_told or (waiting and event_type is not EventType.RESOLVED):
             session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=event_type))
             _flush_soon(session, now, group)

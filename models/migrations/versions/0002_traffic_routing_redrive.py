@@ -351,6 +351,7 @@ def upgrade() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=True),
         sa.Column("dropped_reason", sa.Text(), nullable=True),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
