@@ -13,8 +13,10 @@ from models import Alert, AlertEvent, DeliveryRecord
 
 
 def get_alert(session: Session, alert_id: int, *, lock: bool = False) -> Alert:
-    """Raises NotFound."""
-    alert = session.get(Alert, alert_id, with_for_update=lock)
+    """Raises NotFound. The lock lets others insert rows that refer to the alert: who tells of its
+    group does so while it holds the group, for which whoever has the alert may wait.
+    """
+    alert = session.get(Alert, alert_id, with_for_update={"key_share": True} if lock else None)
     if alert is None:
         raise NotFound("There is no such alert.")
     return alert

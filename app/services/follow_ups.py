@@ -152,7 +152,7 @@ def follow_up(
 ) -> int:
     """Do what is due with one alert, unless somebody has it right now: how much was done."""
     alert = session.scalars(
-        select(Alert).where(Alert.id == alert_id).with_for_update(skip_locked=True)
+        select(Alert).where(Alert.id == alert_id).with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if alert is None:
         return 0
@@ -179,9 +179,7 @@ def _do(
     table: RoutingTable,
     retry_schedule: Sequence[int],
 ) -> None:
-    if alert.status != AlertStatus.PENDING:
-        _done(one, now, Outcome(alert.status))
-    elif alert.snoozed_until is not None and alert.snoozed_until > now:
+    if alert.snoozed_until is not None and alert.snoozed_until > now:
         one.due_at = alert.snoozed_until
     else:
         verdict = table.verdict(session, subject_of(alert), alert.webhook_ids, alert.id)

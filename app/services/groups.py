@@ -137,7 +137,7 @@ def _lock_groups_of(session: Session, alert_id: int) -> Sequence[AlertGroup]:
         select(AlertGroup)
         .where(AlertGroup.id.in_(select(GroupNews.group_id).where(GroupNews.alert_id == alert_id)))
         .order_by(AlertGroup.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
 
@@ -175,7 +175,7 @@ def flush_group(
     group = session.scalars(
         select(AlertGroup)
         .where(AlertGroup.id == group_id)
-        .with_for_update(skip_locked=not even_early)
+        .with_for_update(key_share=True, skip_locked=not even_early)
     ).one_or_none()
     if group is None or group.flush_at is None or (group.flush_at > now and not even_early):
         return False

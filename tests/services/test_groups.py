@@ -190,6 +190,18 @@ class TestEnd:
         world.agenda()
         assert world.claim() == []
 
+    def test_resolved_while_it_is_flushed_it_is_told_of_both_or_neither(
+        self, world: World, hook: int
+    ) -> None:
+        grouping(world, hook, wait=0, interval=0)
+        for _round in range(15):
+            (alert,) = burst(world, 1)
+            before = len(told(world))
+            at_once(world.agenda, partial(world.resolve, alert))
+            world.agenda()
+            kinds = [kind for kind, _alerts in told(world)[before:]]
+            assert kinds in ([], ["alert.firing", "alert.resolved"])
+
     def test_an_acknowledgement_not_yet_told_gives_way_to_the_resolution(
         self, world: World, hook: int
     ) -> None:

@@ -53,6 +53,13 @@ class TestSnooze:
         world.snooze(alert, minutes=30)
         assert told(world) == []
 
+    def test_what_is_in_flight_keeps_its_lease(self, world: World, hook: int) -> None:
+        alert = world.alert()
+        (claimed,) = world.claim()
+        world.snooze(alert, minutes=30)
+        assert world.delivery(claimed.id).seconds_left <= 10
+        assert world.complete(delivered(claimed)) == {claimed.id}
+
     def test_a_second_one_moves_the_end(self, world: World, hook: int) -> None:
         alert = world.alert()
         world.snooze(alert, minutes=60)
