@@ -62,6 +62,7 @@ ACCESS: dict[str, Role | None] = {
     "deliveries.retry_delivery": Role.OPERATOR,
     "explain.explain_alert": Role.VIEWER,
     "traffic.overview": Role.VIEWER,
+    "traffic.history": Role.VIEWER,
     "traffic.pause": Role.OPERATOR,
     "traffic.resume": Role.OPERATOR,
     "traffic.webhook_traffic": Role.VIEWER,

@@ -4,12 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from app.adapters.clock import Clock
+from app.services.back_pressure import BackPressure
 from app.services.claims import cancel_expired
 from app.services.follow_ups import alerts_with_follow_ups_due, follow_up
 from app.services.groups import due_groups, flush_group, purge_groups
 from app.services.lifecycle import due_to_expire, expire
 from app.services.traffic import end_overdue_holds
+
+log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 60.0
@@ -22,10 +28,15 @@ class Agenda:
     is_busy = False
 
     def __init__(
-        self, unit_of_work: Callable[[], Any], clock: Clock, retry_schedule: Sequence[int]
+        self,
+        unit_of_work: Callable[[], Any],
+        clock: Clock,
+        back_pressure: BackPressure,
+        retry_schedule: Sequence[int],
     ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._back_pressure = back_pressure
         self._retry_schedule = retry_schedule
         self._look_at = self._tidy_at = float("-inf")
 
@@ -41,6 +52,7 @@ class Agenda:
         self._look_at = now + LOOK_EVERY_SECONDS
         with self._unit_of_work() as work:
             report["deliveries_expired"] = cancel_expired(work.session, BATCH)
+            report["back_pressure_changed"] = self._back_pressure.note_change(work.session)
         with self._unit_of_work() as work:
             # What is over ends first: of it nobody is reminded.
             due: list[tuple[str, int]] = [
@@ -51,8 +63,15 @@ class Agenda:
         for what, one in due:
             if stopping():
                 return dict(report)
-            with self._unit_of_work() as work:
-                report[what] += self._do(work, what, one)
+            try:
+                with self._unit_of_work() as work:
+                    report[what] += self._do(work, what, one)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                # One that can't be done must not keep those behind it from being done.
+                log.exception("not done", action="agenda_failed", what=what, id=one)
+                report["failed"] += 1
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY_SECONDS
             with self._unit_of_work() as work:

@@ -97,7 +97,7 @@ class TestWaiting:
         assert waits(world, alert, webhook) == "paused"
         assert world.claim() == []
         with world.deps.unit_of_work() as work:
-            traffic_reports.resume(work.session, work.events)
+            traffic_reports.resume(work.session, work.events, "tester")
         (one,) = world.claim()
         assert waits(world, alert, webhook) == "in_flight"
         other = world.alert(webhook_ids=[webhook])

@@ -13,6 +13,7 @@ from app.domain.matchers import Matcher
 from app.domain.retry import DeliveryStatus, Reason
 from app.services import claims, lifecycle, raising, webhooks
 from app.services.agenda import Agenda
+from app.services.back_pressure import BackPressure
 from app.services.claims import Claim, Completion
 from app.services.raising import Draft
 from models import InhibitionRule, RoutingRule, Silence
@@ -184,7 +185,8 @@ class World:
     def agenda(self) -> dict[str, int]:
         """What is due with alerts is done; counts of it."""
         schedule = self.deps.settings.retry_schedule_seconds
-        agenda = Agenda(self.deps.unit_of_work, self.deps.clock, schedule)
+        pressure = BackPressure(self.deps.clock, self.deps.settings.queue_limit)
+        agenda = Agenda(self.deps.unit_of_work, self.deps.clock, pressure, schedule)
         return agenda.run(lambda: True, lambda: False)
 
     def later(self, minutes: float) -> None:

@@ -295,6 +295,27 @@ def upgrade() -> None:
         schema="pggit_traffic",
     )
     op.create_table(
+        "house_traffic_history",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("refused_severities", sa.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("undelivered", sa.Integer(), nullable=True),
+        sa.Column("by", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_house_traffic_history")),
+        schema="pggit_traffic",
+    )
+    op.create_index(
+        op.f("ix_house_traffic_history_at"),
+        "house_traffic_history",
+        ["at"],
+        unique=False,
+        schema="pggit_traffic",
+    )
+    op.create_table(
         "alert_delivery_history",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=False),
@@ -792,6 +813,7 @@ def downgrade() -> None:
         table_name="webhook_traffic_history",
         schema="pggit_traffic",
     )
+    op.drop_table("house_traffic_history", schema="pggit_traffic")
     op.drop_table("webhook_traffic_history", schema="pggit_traffic")
     op.drop_index(
         "ix_alert_groups_flush_at",
