@@ -4,7 +4,7 @@ Each is a row with a time. Who sees to an alert locks its row first, so acknowle
 up never cross.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -62,12 +62,13 @@ def send_out(
     news: list[News] = []
     members: list[Membership] = []
     plans: list[FollowUp] = []
+    active = active_webhooks(session, _named_by_rules(alerts))
     for alert, verdict in alerts:
         if verdict.muted_by is not None:
             plans.append(_unmute_later(alert, verdict.muted_by, now))
             continue
         direct = [route for route in verdict.routes if route.group is None]
-        targets = _union(session, direct)
+        targets = _union(direct, active)
         if direct:
             news.append(News(alert, EventType.FIRING, targets, expires_at=alert.expires_at))
         members += [
@@ -77,21 +78,34 @@ def send_out(
         ]
         plans += _plan(alert, verdict.routes, now)
     tell(session, now, news, retry_schedule)
-    join(session, now, members)
+    join(session, members)
     session.add_all(plans)
     session.flush()
 
 
-def _union(session: Session, routes: Sequence[Route]) -> Sequence[int] | None:
-    """All webhooks of the routes, each once; None: every active one."""
+def _named_by_rules(alerts: Sequence[tuple[Alert, Verdict]]) -> set[int]:
+    return {
+        webhook_id
+        for _, verdict in alerts
+        for route in verdict.routes
+        if route.rule is not None
+        for webhook_id in route.rule.webhook_ids
+    }
+
+
+def _union(routes: Sequence[Route], active: Collection[int]) -> Sequence[int] | None:
+    """All webhooks of the routes, each once; None: every active one. What rules name may be gone
+    by now; what an alert names itself was checked when it came.
+    """
     if any(route.webhook_ids is None for route in routes):
         return None
-    ids = list(dict.fromkeys(one for route in routes for one in route.webhook_ids or ()))
-    # What an alert names itself was checked when it came; what rules name may be gone by now.
-    if not ids or all(route.rule is None for route in routes):
-        return ids
-    active = active_webhooks(session, ids)
-    return [one for one in ids if one in active]
+    ids = dict.fromkeys(
+        webhook_id
+        for route in routes
+        for webhook_id in route.webhook_ids or ()
+        if route.rule is None or webhook_id in active
+    )
+    return list(ids)
 
 
 def _plan(alert: Alert, routes: Sequence[Route], now: datetime) -> list[FollowUp]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import EventType, Severity
@@ -51,37 +50,47 @@ class Membership:
         return json.dumps(self.labels, sort_keys=True, ensure_ascii=False)
 
 
-def join(session: Session, now: datetime, members: Sequence[Membership]) -> None:
+# In the order of their keys: two batches with the same groups must not lock each other out.
+_JOIN = text(
+    """
+    INSERT INTO pggit.alert_groups AS g (rule_id, key, labels, flush_at)
+    SELECT t.rule_id, t.key, CAST(t.key AS jsonb), now() + make_interval(secs => t.wait)
+    FROM unnest(CAST(:rules AS bigint[]), CAST(:keys AS text[]), CAST(:waits AS int[]))
+        AS t (rule_id, key, wait)
+    ORDER BY t.rule_id, t.key
+    ON CONFLICT (rule_id, key) DO UPDATE SET flush_at = COALESCE(
+        g.flush_at,
+        GREATEST(excluded.flush_at, g.flushed_at + (
+            SELECT make_interval(secs => r.group_interval_seconds)
+            FROM pggit.routing_rules r WHERE r.id = g.rule_id
+        ))
+    )
+    RETURNING g.rule_id, g.key, g.id
+    """
+)
+
+
+def join(session: Session, members: Sequence[Membership]) -> None:
     """Let new alerts wait in their groups to be told of."""
-    # In the order of their keys: two batches with the same groups must not lock each other out.
-    for member in sorted(members, key=_sort_key):
-        rule = member.rule
-        statement = insert(AlertGroup).values(
-            rule_id=rule.id,
-            key=member.key,
-            labels=member.labels,
-            flush_at=now + timedelta(seconds=rule.group_wait_seconds),
+    if not members:
+        return
+    distinct = {(one.rule.id, one.key): one.rule for one in members}
+    rows = session.execute(
+        _JOIN,
+        {
+            "rules": [rule_id for rule_id, _ in distinct],
+            "keys": [key for _, key in distinct],
+            "waits": [rule.group_wait_seconds for rule in distinct.values()],
+        },
+    )
+    groups = {(rule_id, key): group_id for rule_id, key, group_id in rows}
+    session.add_all(
+        GroupNews(
+            group_id=groups[one.rule.id, one.key], alert_id=one.alert.id, type=EventType.FIRING
         )
-        group_id = session.scalars(
-            statement.on_conflict_do_update(
-                index_elements=[AlertGroup.rule_id, AlertGroup.key],
-                set_={
-                    "flush_at": func.coalesce(
-                        AlertGroup.flush_at,
-                        func.greatest(
-                            statement.excluded.flush_at,
-                            AlertGroup.flushed_at + timedelta(seconds=rule.group_interval_seconds),
-                        ),
-                    )
-                },
-            ).returning(AlertGroup.id)
-        ).one()
-        session.add(GroupNews(group_id=group_id, alert_id=member.alert.id, type=EventType.FIRING))
+        for one in members
+    )
     session.flush()
-
-
-def _sort_key(member: Membership) -> tuple[int, str]:
-    return member.rule.id, member.key
 
 
 def add_news(

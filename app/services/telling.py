@@ -179,8 +179,10 @@ def _head_start(alert: Alert) -> int:
     return HEAD_START_SECONDS[Severity(alert.severity)]
 
 
-def active_webhooks(session: Session, webhook_ids: Sequence[int]) -> set[int]:
+def active_webhooks(session: Session, webhook_ids: Collection[int]) -> set[int]:
     """Those of the ids that may be told: rules keep the ids of webhooks that are gone."""
+    if not webhook_ids:
+        return set()
     return set(
         session.scalars(
             select(Webhook.id).where(
