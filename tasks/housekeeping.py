@@ -16,7 +16,10 @@ TASKS = {name: (job["task"], job["lane"]) for name, job in beat_schedule.JOBS.it
 
 
 def make_agenda(deps: Deps) -> Runner:
-    return Agenda(deps.unit_of_work, deps.clock, deps.settings.retry_schedule_seconds)
+    settings = deps.settings
+    return Agenda(
+        deps.unit_of_work, deps.clock, settings.retry_schedule_seconds, settings.queue_limit
+    )
 
 
 @celery.task(name="beat.heartbeat")
