@@ -16,9 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
 
 
-TO_TELL = (
-    "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_alert_id IS NOT NULL)"
-)
+TO_TELL = "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_alert_id IS NOT NULL)"
 
 
 class Webhook(Base):
@@ -63,7 +61,10 @@ class Webhook(Base):
     check_recovery_threshold: Mapped[int] = mapped_column(Integer)
     max_in_flight: Mapped[int] = mapped_column(Integer)
     rate_limit_per_second: Mapped[float | None] = mapped_column(Float)
-    disable_after_days: Mapped[int | None] = mapped_column(Integer, server_default="5")
+    # Null is a value of its own (never), not a wish for the default.
+    disable_after_days: Mapped[int | None] = mapped_column(
+        Integer().evaluates_none(), server_default="5"
+    )
     deleted_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]

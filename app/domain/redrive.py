@@ -99,6 +99,11 @@ def window(max_in_flight: int, per_second: float | None, *, gate_is_closed: bool
     return max(size, 1)
 
 
+def most_undelivered(queue_limit: int) -> int:
+    """With so many deliveries open a redrive adds none."""
+    return max(int(queue_limit * PART_OF_QUEUE_LIMIT), 1)
+
+
 def room(load: Load, queue_limit: int) -> int:
     """How many deliveries a redrive may put into a webhook's queue now.
 
@@ -108,6 +113,6 @@ def room(load: Load, queue_limit: int) -> int:
     free = min(
         size - load.due,
         size * MAX_OPEN_WINDOWS - load.redriven,
-        max(int(queue_limit * PART_OF_QUEUE_LIMIT), 1) - load.undelivered,
+        most_undelivered(queue_limit) - load.undelivered,
     )
     return max(free, 0)

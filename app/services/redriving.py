@@ -20,6 +20,7 @@ from app.domain.redrive import (
     Candidate,
     Load,
     SkipReason,
+    most_undelivered,
     room,
     why_skip,
 )
@@ -47,7 +48,7 @@ _LOAD = text(
         (SELECT count(*) FROM pggit.alert_delivery_queue q WHERE q.redrive_id = :redrive
             AND q.webhook_id = w.id AND q.status IN ('pending', 'retrying')) AS redriven,
         (SELECT count(*) FROM (SELECT FROM pggit.alert_delivery_queue
-            WHERE status IN ('pending', 'retrying') LIMIT :queue_limit) AS open) AS undelivered
+            WHERE status IN ('pending', 'retrying') LIMIT :most) AS open) AS undelivered
     FROM pggit.webhooks w JOIN pggit_traffic.webhook_traffic t ON t.webhook_id = w.id
     WHERE w.id = :webhook
     """  # noqa: S608 - only constants in it
@@ -177,7 +178,11 @@ def advance(
     redrive = session.get_one(Redrive, share.redrive_id)
     load = session.execute(
         _LOAD,
-        {"redrive": redrive.id, "webhook": share.webhook_id, "queue_limit": queue_limit},
+        {
+            "redrive": redrive.id,
+            "webhook": share.webhook_id,
+            "most": most_undelivered(queue_limit),
+        },
     ).one_or_none()
     if load is None or load.is_deleted or not load.is_active:
         gone = load is None or load.is_deleted

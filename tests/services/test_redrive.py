@@ -22,7 +22,7 @@ from tests.services.redriving import (
 from tests.services.world import World, at_once, delivered, failed, retrying
 
 # Room for one window of 8 × this.
-NARROW = {"max_in_flight": 1}
+NARROW: dict[str, Any] = {"max_in_flight": 1}
 
 
 def deliver_all(world: World) -> list[int]:
