@@ -1,13 +1,14 @@
 """Dead letters, redrives and webhooks that are disabled, through the API."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
 from tests.acceptance.checks import ids, page, refused, signed_in
-from tests.acceptance.steps import checked_webhook, settled
+from tests.acceptance.steps import checked_webhook, settled, workers_have_looked
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.waiting import eventually
@@ -48,11 +49,23 @@ def seen(client: Client, redrive: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
+def seen_once(client: Client, redrive: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A redrive as soon as these fields are so."""
+
+    def look() -> dict[str, Any]:
+        view = seen(client, redrive)
+        return view if fields.items() <= view.items() else {}
+
+    return eventually(look, what=f"{fields} of the redrive")
+
+
+@contextmanager
 def paused(client: Client) -> Iterator[None]:
     assert client.put("/api/v1/traffic/pause", json={}).status_code == 200
-    yield
-    client.delete("/api/v1/traffic/pause")
+    try:
+        yield
+    finally:
+        client.delete("/api/v1/traffic/pause")
 
 
 class TestRedrive:
@@ -68,10 +81,7 @@ class TestRedrive:
         assert (begun["status"], begun["total"], begun["requeued"]) == ("running", 3, 0)
         assert begun["filter"] == {"webhook_id": [webhook["id"]]}
         assert begun["created_by"] == "admin"
-        done = eventually(
-            lambda: view if (view := seen(client, begun))["delivered"] == 3 else None,
-            what="the redrive",
-        )
+        done = seen_once(client, begun, delivered=3)
         assert done["status"] == "finished"
         counts = ("requeued", "skipped", "failed", "cancelled", "open", "elsewhere")
         assert {name: done[name] for name in counts} == dict.fromkeys(counts, 0) | {"requeued": 3}
@@ -116,31 +126,27 @@ class TestRedrive:
         webhook = failures(client, receiver, "/hook", 2)
         client.patch(f"/api/v1/webhooks/{webhook['id']}", json={"is_active": False})
         begun = begin(client)
-        done = eventually(
-            lambda: view if (view := seen(client, begun))["status"] == "finished" else None
-        )
+        done = seen_once(client, begun, status="finished")
         assert (done["requeued"], done["skipped"]) == (0, 2)
         assert done["skipped_by_reason"] == {"webhook_inactive": 2}
 
     def test_cancelled_it_gives_up_what_was_not_attempted(
-        self, client: Client, receiver: Receiver, paused: None
+        self, client: Client, receiver: Receiver
     ) -> None:
-        client.delete("/api/v1/traffic/pause")
         webhook = failures(client, receiver, "/hook", 3)
-        client.put("/api/v1/traffic/pause", json={})
-        begun = begin(client, webhook_id=[webhook["id"]])
-        eventually(lambda: seen(client, begun)["open"] == 3, what="all to be requeued")
-
-        for _twice in range(2):
-            answer = client.post(f"{REDRIVES}/{begun['id']}/cancel")
-            assert answer.status_code == 200
-            view = answer.json()
-            assert (view["status"], view["failed"], view["open"]) == ("cancelled", 3, 0)
+        with paused(client):
+            begun = begin(client, webhook_id=[webhook["id"]])
+            seen_once(client, begun, open=3)
+            for _twice in range(2):
+                answer = client.post(f"{REDRIVES}/{begun['id']}/cancel")
+                assert answer.status_code == 200
+                view = answer.json()
+                assert (view["status"], view["failed"], view["open"]) == ("cancelled", 3, 0)
 
         letters = page(client.get(f"{DEAD_LETTERS}?reason=redrive_cancelled"))
         assert letters["total"] == 3
         assert {letter["redrive_id"] for letter in letters["items"]} == {begun["id"]}
-        client.delete("/api/v1/traffic/pause")
+        workers_have_looked(client, receiver)
         assert len(receiver.messages("/hook")) == 3
 
     def test_they_are_listed_the_newest_first(self, client: Client, receiver: Receiver) -> None:
@@ -181,8 +187,8 @@ class TestRedrive:
         viewer, operator = signed_in(client, "viewer"), signed_in(client, "operator")
         for path in (REDRIVES, DEAD_LETTERS, f"{DEAD_LETTERS}/summary"):
             assert viewer.get(path).status_code == 200
-        for body in ({"filter": {}}, {"filter": {}, "dry_run": True}):
-            refused(viewer.post(REDRIVE, json=body), 403)
+        for dry_run in (True, False):
+            refused(viewer.post(REDRIVE, json={"filter": {}, "dry_run": dry_run}), 403)
         begun = begin(operator)
         refused(viewer.post(f"{REDRIVES}/{begun['id']}/cancel"), 403)
         assert operator.post(f"{REDRIVES}/{begun['id']}/cancel").status_code == 200
@@ -308,7 +314,7 @@ class TestDisabled:
         assert history[0]["reason"] in {"webhook_enabled", "steady_success"}
         # What it missed can be redriven, and new alerts reach it.
         begun = begin(client, webhook_id=gone["id"])
-        eventually(lambda: seen(client, begun)["delivered"] == 1, what="the redrive")
+        seen_once(client, begun, delivered=1)
         fresh = client.raise_alert(webhook_ids=[gone["id"]])
         assert settled(client, fresh["id"])[0]["status"] == "delivered"
         assert client.post(f"{path}/enable").json()["is_active"] is True

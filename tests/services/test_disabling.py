@@ -168,6 +168,18 @@ class TestGone:
         look(world)
         assert alerts(world, bad) == [("pending", 1)]
 
+    def test_who_looked_before_the_other_had_told_of_it_does_not_tell_again(
+        self, world: World
+    ) -> None:
+        bad = world.webhook()
+        world.owe(bad)
+        world.complete(gone(world.claim()[0]))
+        for expected in (True, False):
+            with world.deps.unit_of_work() as work:
+                told = disabling.tell_of_disabled(work.session, work.now, work.events, bad, (0,))
+            assert told is expected
+        assert alerts(world, bad) == [("pending", 1)]
+
     def test_one_that_was_enabled_before_anybody_looked_needs_no_alert(self, world: World) -> None:
         bad = world.webhook()
         world.owe(bad)
