@@ -9,6 +9,7 @@ from models.deliveries import (
     DeliveryHistory,
     DeliveryRecord,
     Redrive,
+    RedriveShare,
 )
 from models.jobs import JobExecution, Worker
 from models.routing import (
@@ -40,6 +41,7 @@ __all__ = [
     "InhibitionRule",
     "JobExecution",
     "Redrive",
+    "RedriveShare",
     "RoutingRule",
     "Silence",
     "TokenRevocation",

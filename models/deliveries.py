@@ -10,6 +10,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
@@ -61,7 +62,13 @@ class Delivery(Base):
             "expires_at",
             postgresql_where=f"{OPEN} AND expires_at IS NOT NULL",
         ),
-        Index("ix_delivery_redrive", "redrive_id", postgresql_where="redrive_id IS NOT NULL"),
+        Index(
+            "ix_delivery_redrive",
+            "redrive_id",
+            "webhook_id",
+            "status",
+            postgresql_where="redrive_id IS NOT NULL",
+        ),
         Index("ix_delivery_webhook_id_id", "webhook_id", "id"),
         # Not of open rows: each claim writes into every index that a row is in.
         Index("ix_delivery_finished_at", "finished_at", postgresql_where=f"NOT ({OPEN})"),
@@ -167,13 +174,12 @@ class DeliveryAttempt(Base):
 class Redrive(Base):
     """Deliveries that ended without success and are tried again, some at a time.
 
-    `after_id` is how far it has come: all that match and have a greater id are still to come.
+    Those that match `filter` and had ended when it was created. Its shares say how far it is.
     """
 
     __tablename__ = "redrives"
     __table_args__ = (
         CheckConstraint("status IN ('running', 'finished', 'cancelled')", name="status"),
-        Index("ix_redrives_running", "id", postgresql_where="status = 'running'"),
         {"schema": SCHEMA},
     )
 
@@ -181,8 +187,32 @@ class Redrive(Base):
     filter: Mapped[dict[str, Any]] = mapped_column(JSONB)
     status: Mapped[str] = mapped_column(Text, server_default="running")
     total: Mapped[int] = mapped_column(Integer)
-    requeued: Mapped[int] = mapped_column(Integer, server_default="0")
-    after_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_by: Mapped[str] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
+    finished_at: Mapped[Timestamp | None]
+
+
+class RedriveShare(Base):
+    """What of a redrive is for one webhook. Each goes on by itself, so that none waits for another.
+
+    `after_id` is how far it is: what matches and has a greater id is still to come. `skipped`
+    counts, by reason, what was passed over. `due_at` is when it is looked at next.
+    """
+
+    __tablename__ = "redrive_shares"
+    __table_args__ = (
+        UniqueConstraint("redrive_id", "webhook_id"),
+        Index("ix_redrive_shares_due_at", "due_at", postgresql_where="finished_at IS NULL"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    redrive_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.redrives.id", ondelete="CASCADE"))
+    # No foreign key: what was done is told longer than the webhook is kept.
+    webhook_id: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[int] = mapped_column(Integer)
+    requeued: Mapped[int] = mapped_column(Integer, server_default="0")
+    skipped: Mapped[dict[str, int]] = mapped_column(JSONB, server_default="{}")
+    after_id: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    due_at: Mapped[Timestamp] = mapped_column(server_default=func.now())
     finished_at: Mapped[Timestamp | None]

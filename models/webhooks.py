@@ -1,13 +1,29 @@
 """Webhooks: where alerts go, and how they are checked."""
 
-from sqlalchemy import ARRAY, CheckConstraint, Float, ForeignKey, Index, Integer, LargeBinary, Text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
 
+TO_TELL = "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_alert_id IS NOT NULL)"
+
 
 class Webhook(Base):
-    """Secrets and headers are encrypted (MultiFernet): headers often carry somebody's token."""
+    """Secrets and headers are encrypted (MultiFernet): headers often carry somebody's token.
+
+    `disabled_reason` says why Tocsin itself made it inactive, `disabled_alert_id` is the alert that
+    tells of that: set once it is raised, and null again once it is resolved.
+    """
 
     __tablename__ = "webhooks"
     __table_args__ = (
@@ -18,6 +34,8 @@ class Webhook(Base):
             "id",
             postgresql_where="is_active AND deleted_at IS NULL",
         ),
+        # Those whose being disabled is still to be told, or is told though it is over.
+        Index("ix_webhooks_to_tell", "id", postgresql_where=TO_TELL),
         {"schema": SCHEMA},
     )
 
@@ -27,6 +45,7 @@ class Webhook(Base):
     url: Mapped[str] = mapped_column(Text)
     is_active: Mapped[bool] = mapped_column(server_default="true")
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    disabled_alert_id: Mapped[int | None] = mapped_column(BigInteger)
     health_check_interval_seconds: Mapped[int] = mapped_column(Integer)
     timeout_seconds: Mapped[int | None] = mapped_column(Integer)
     retry_schedule_seconds: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
@@ -41,7 +60,10 @@ class Webhook(Base):
     check_recovery_threshold: Mapped[int] = mapped_column(Integer)
     max_in_flight: Mapped[int] = mapped_column(Integer)
     rate_limit_per_second: Mapped[float | None] = mapped_column(Float)
-    disable_after_days: Mapped[int | None] = mapped_column(Integer, server_default="5")
+    # Null is a value of its own (never), not a wish for the default.
+    disable_after_days: Mapped[int | None] = mapped_column(
+        Integer().evaluates_none(), server_default="5"
+    )
     deleted_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]

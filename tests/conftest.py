@@ -7,6 +7,8 @@ import pytest
 from app.adapters.embedded import Servers, temporary_servers
 from tests.harness.system import data_dir
 
+pytest_plugins = ["tests.harness.fixtures"]
+
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:

@@ -105,6 +105,16 @@ def _change(webhook_id: int, changes: dict[str, Any]) -> dict[str, Any]:
     return present_webhook(view)
 
 
+@blueprint.post("/<id:webhook_id>/enable")
+@blueprint.response(200, WebhookSchema)
+def enable_webhook(webhook_id: int) -> dict[str, Any]:
+    """Make a webhook active again: it is checked, and what it is owed goes out, gently at first.
+
+    The same as a PATCH of `is_active`. For one that is active it changes nothing.
+    """
+    return _change(webhook_id, {"is_active": True})
+
+
 @blueprint.delete("/<id:webhook_id>")
 @blueprint.response(204)
 def delete_webhook(webhook_id: int) -> None:

@@ -51,6 +51,8 @@ class Reason(StrEnum):
     NEVER_TOLD = "never_told"
     HELD_BEHIND_EARLIER = "held_behind_earlier"
     RETRIED_BY_HAND = "retried_by_hand"
+    REDRIVEN = "redriven"
+    REDRIVE_CANCELLED = "redrive_cancelled"
 
 
 @dataclass(frozen=True, slots=True)

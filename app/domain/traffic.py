@@ -55,6 +55,14 @@ class TrafficReason(StrEnum):
     TIMED_OUT = "timed_out"
     STEADY_SUCCESS = "steady_success"
     BY_HAND = "by_hand"
+    ENABLED = "webhook_enabled"
+
+
+class DisabledReason(StrEnum):
+    """Why Tocsin itself made a webhook inactive."""
+
+    GONE = "gone"
+    FAILING = "failing_too_long"
 
 
 class HouseReason(StrEnum):

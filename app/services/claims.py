@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.domain.retry import DeliveryStatus, Reason
-from app.domain.traffic import Standing
+from app.domain.traffic import DisabledReason, Standing
 
 LEASE_SECONDS = 10.0
 # Claims go one after another: with the lock taken in a statement of its own, the next one's
@@ -284,8 +284,9 @@ _LOCK_WEBHOOKS = text(
     "SELECT FROM pggit.webhooks WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"
 )
 _DISABLE = text(
-    "UPDATE pggit.webhooks SET is_active = false, disabled_reason = :reason, updated_at = now()"
-    " WHERE id = ANY(:ids) AND is_active"
+    # The alert that tells of it is raised by whoever next looks for those without one.
+    "UPDATE pggit.webhooks SET is_active = false, disabled_reason = :reason,"
+    " disabled_alert_id = NULL, updated_at = now() WHERE id = ANY(:ids) AND is_active"
 )
 _RELEASE = text(
     """
@@ -404,25 +405,25 @@ def record_undelivered(session: Session, completions: Sequence[Completion]) -> s
             },
         )
     )
-    _end_unsuccessfully(
+    end_unsuccessfully(
         session,
         [one.id for one in completions if one.id in done and one.delay_seconds is None],
     )
     gone = [one.webhook_id for one in completions if one.disables_webhook and one.id in done]
     if gone:
-        session.execute(_DISABLE, {"ids": gone, "reason": Reason.GONE})
+        session.execute(_DISABLE, {"ids": gone, "reason": DisabledReason.GONE})
     return done
 
 
 def cancel_expired(session: Session, limit: int) -> int:
     """Cancel what waits and is too late to be sent, wherever it waits: how many."""
     late = session.scalars(_CANCEL_EXPIRED, {"limit": limit, "reason": Reason.EXPIRED}).all()
-    _end_unsuccessfully(session, late)
+    end_unsuccessfully(session, late)
     return len(late)
 
 
-def _end_unsuccessfully(session: Session, ids: Sequence[int]) -> None:
-    """What is held behind these is let go, or ends with them."""
+def end_unsuccessfully(session: Session, ids: Sequence[int]) -> None:
+    """After deliveries ended: what is held behind these is let go, or ends with them."""
     if ids:
         session.execute(_CANCEL_NEVER_TOLD, {"ids": sorted(ids), "reason": Reason.NEVER_TOLD})
         session.execute(_RELEASE_HELD, {"ids": sorted(ids)})

@@ -42,17 +42,17 @@ def list_deliveries(
             )
         )
     page = paginate(session, statement, DeliveryRecord.id, request)
-    return Page(_views(session, page.items), page.total, page.next_before)
+    return Page(views(session, page.items), page.total, page.next_before)
 
 
 def get_delivery(session: Session, delivery_id: int) -> DeliveryView:
     row = session.get(DeliveryRecord, delivery_id)
     if row is None:
         raise NotFound("There is no such delivery.")
-    return _views(session, [row])[0]
+    return views(session, [row])[0]
 
 
-def _views(session: Session, rows: Sequence[DeliveryRecord]) -> list[DeliveryView]:
+def views(session: Session, rows: Sequence[DeliveryRecord]) -> list[DeliveryView]:
     attempts: dict[int, list[DeliveryAttempt]] = defaultdict(list)
     for attempt in session.scalars(
         select(DeliveryAttempt)

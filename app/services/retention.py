@@ -12,12 +12,13 @@ BATCH = 5000
 # Batches, each a short transaction: a purge must not hold locks, nor a snapshot, for long.
 MAX_BATCHES = 200
 
-_KEEP = {
+KEEP = {
     "alerts": "30 days",
     "health_checks": "30 days",
     "job_executions": "7 days",
     "idempotent_requests": "24 hours",
     "traffic_history": "30 days",
+    "redrives": "30 days",
 }
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
@@ -25,7 +26,7 @@ _PURGES: dict[str, TextClause] = {
         f"""
         WITH old AS MATERIALIZED (
             SELECT a.id FROM pggit.alerts a
-            WHERE a.created_at < now() - interval '{_KEEP["alerts"]}'
+            WHERE a.created_at < now() - interval '{KEEP["alerts"]}'
                 AND NOT EXISTS (
                     SELECT FROM pggit.alert_events e
                     JOIN pggit.alert_delivery_queue q ON q.event_id = e.id
@@ -47,7 +48,7 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit.webhook_health_checks WHERE id IN (
             SELECT id FROM pggit.webhook_health_checks
-            WHERE checked_at < now() - interval '{_KEEP["health_checks"]}'
+            WHERE checked_at < now() - interval '{KEEP["health_checks"]}'
             ORDER BY checked_at LIMIT {BATCH}
         )
         """  # noqa: S608
@@ -56,7 +57,7 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit.scheduled_job_execution WHERE id IN (
             SELECT id FROM pggit.scheduled_job_execution
-            WHERE created_at < now() - interval '{_KEEP["job_executions"]}'
+            WHERE created_at < now() - interval '{KEEP["job_executions"]}'
             ORDER BY created_at LIMIT {BATCH}
         )
         """  # noqa: S608
@@ -65,7 +66,7 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit.idempotent_requests WHERE (principal, key) IN (
             SELECT principal, key FROM pggit.idempotent_requests
-            WHERE created_at < now() - interval '{_KEEP["idempotent_requests"]}'
+            WHERE created_at < now() - interval '{KEEP["idempotent_requests"]}'
             ORDER BY created_at LIMIT {BATCH}
         )
         """  # noqa: S608
@@ -87,7 +88,7 @@ _PURGES: dict[str, TextClause] = {
     ),
     "deleted_webhooks": text(
         f"""
-        DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{_KEEP["alerts"]}'
+        DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
             AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
         """  # noqa: S608
     ),
@@ -95,7 +96,7 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit_traffic.webhook_traffic_history WHERE id IN (
             SELECT id FROM pggit_traffic.webhook_traffic_history
-            WHERE at < now() - interval '{_KEEP["traffic_history"]}'
+            WHERE at < now() - interval '{KEEP["traffic_history"]}'
             ORDER BY at LIMIT {BATCH}
         )
         """  # noqa: S608
@@ -104,8 +105,17 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit_traffic.house_traffic_history WHERE id IN (
             SELECT id FROM pggit_traffic.house_traffic_history
-            WHERE at < now() - interval '{_KEEP["traffic_history"]}'
+            WHERE at < now() - interval '{KEEP["traffic_history"]}'
             ORDER BY at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "redrives": text(
+        f"""
+        DELETE FROM pggit.redrives WHERE id IN (
+            SELECT id FROM pggit.redrives
+            WHERE finished_at < now() - interval '{KEEP["redrives"]}'
+            ORDER BY id LIMIT {BATCH // 100}
         )
         """  # noqa: S608
     ),

@@ -233,6 +233,17 @@ def open_by_hand(session: Session, webhook_id: int) -> None:
     session.flush()
 
 
+def enabled(session: Session, webhook_id: int) -> None:
+    """A webhook is active again: how it failed before counts no more, and what has gathered drains
+    gently.
+    """
+    lock_traffic(session)
+    for row in _rows(session, [webhook_id]):
+        row.failing_since = None
+        _open(session, row, TrafficReason.ENABLED)
+    session.flush()
+
+
 def _rows(session: Session, webhook_ids: Sequence[int]) -> Sequence[WebhookTraffic]:
     return session.scalars(
         select(WebhookTraffic)

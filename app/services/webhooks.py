@@ -16,7 +16,7 @@ from app.domain.retry import Reason
 from app.domain.signing import SECRET_BYTES, format_secret
 from app.errors import NotFound
 from app.services.paging import Page, PageRequest, paginate
-from app.services.traffic import lock_traffic
+from app.services.traffic import enabled, lock_traffic
 from models import Webhook, WebhookHealth, WebhookTraffic
 
 SECRET_OVERLAP = timedelta(hours=24)
@@ -30,6 +30,7 @@ _PLAIN_FIELDS = (
     "retry_schedule_seconds",
     "max_in_flight",
     "rate_limit_per_second",
+    "disable_after_days",
 )
 _CHECK_FIELDS = (
     "method",
@@ -152,7 +153,9 @@ def change_webhook(
     webhook_id: int,
     changes: Mapping[str, Any],
 ) -> WebhookView:
-    """Apply the fields that are there. Another URL or interval means a check soon."""
+    """Apply the fields that are there. Another URL or interval means a check soon, and so does
+    being active again: then it starts afresh, and what it is owed goes on.
+    """
     row = get_row(session, webhook_id, lock=True)
     before = (row.url, row.is_active, row.health_check_interval_seconds)
     rate_before = row.rate_limit_per_second
@@ -169,10 +172,12 @@ def change_webhook(
             {"id": row.id},
         )
         events += [ChecksDue(), DeliveriesQueued()]
-    # Last, since nobody waits for another lock while he holds the one that this takes.
+    # Last, since nobody waits for another lock while he holds the one that these take.
     if row.rate_limit_per_second != rate_before:
         lock_traffic(session)
         _set_rate(session, row)
+    if row.is_active and not before[1]:
+        enabled(session, row.id)
     session.flush()
     return _view(session, cipher, row)
 

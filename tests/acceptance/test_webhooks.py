@@ -36,6 +36,7 @@ DEFAULTS = {
     },
     "max_in_flight": 16,
     "rate_limit_per_second": None,
+    "disable_after_days": 5,
 }
 # Every field with a value that is not its default.
 ALL_FIELDS = {
@@ -55,6 +56,7 @@ ALL_FIELDS = {
     },
     "max_in_flight": 4,
     "rate_limit_per_second": 2.5,
+    "disable_after_days": 30,
 }
 # One that is asleep is neither told nor checked, so nothing changes behind a test's back.
 ASLEEP = {"is_active": False}
@@ -267,6 +269,7 @@ def test_bad_headers_are_refused(client: Client, receiver: Receiver) -> None:
         ("health_check", [None], [{}]),
         ("max_in_flight", [0, 501, None], [1, 500]),
         ("rate_limit_per_second", [0, -1, 100_001, True], [0.01, 100_000, None]),
+        ("disable_after_days", [0, -1, 366, True, "5", 1.5], [1, 365, None]),
     ],
 )
 def test_values_have_bounds(

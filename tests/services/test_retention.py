@@ -47,6 +47,12 @@ KINDS = {
         " VALUES (CAST(:age AS text), 'deliver', 1, now() - CAST(:age AS interval))",
         "pggit.workers",
     ),
+    "redrives": (
+        "INSERT INTO pggit.redrives (filter, status, total, created_by, created_at, finished_at)"
+        " VALUES ('{}', 'finished', 0, 'x', now() - interval '90 days',"
+        " now() - CAST(:age AS interval))",
+        "pggit.redrives",
+    ),
 }
 
 
@@ -58,6 +64,7 @@ KINDS = {
         ("idempotent_requests", "23 hours", "25 hours"),
         ("token_revocations", "-1 minute", "1 minute"),
         ("workers", "23 hours", "25 hours"),
+        ("redrives", "29 days 23 hours", "30 days 1 hour"),
     ],
 )
 def test_each_kind_has_its_time(world: World, kind: str, young: str, old: str) -> None:

@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app.api.schemas.fields import Flag, Number, PageQuery, Text, Whole, moment, page_of
 from app.domain.egress import EgressRefused, check_headers
 from app.domain.health import HealthStatus
+from app.domain.traffic import DisabledReason
 
 HEALTH_STATUS = validate.OneOf([status.value for status in HealthStatus])
 
@@ -55,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "headers": {},
     "max_in_flight": 16,
     "rate_limit_per_second": None,
+    "disable_after_days": 5,
 }
 
 
@@ -92,6 +94,14 @@ class WebhookChangeSchema(Schema):
         allow_none=True,
         metadata={"description": "At most so many messages a second; null: no limit."},
     )
+    disable_after_days = Whole(
+        1,
+        365,
+        allow_none=True,
+        metadata={
+            "description": "Made inactive after so many days without a success; null: never."
+        },
+    )
 
 
 class WebhookCreateSchema(WebhookChangeSchema):
@@ -108,7 +118,11 @@ class WebhookSchema(Schema):
     description = fields.String(allow_none=True)
     is_active = fields.Boolean()
     disabled_reason = fields.String(
-        allow_none=True, metadata={"description": "Why Tocsin itself made it inactive."}
+        allow_none=True,
+        metadata={
+            "description": "Why Tocsin itself made it inactive.",
+            "enum": [*(reason.value for reason in DisabledReason), None],
+        },
     )
     health_check_interval_seconds = fields.Integer()
     timeout_seconds = fields.Integer(allow_none=True)
@@ -117,6 +131,7 @@ class WebhookSchema(Schema):
     health_check = fields.Nested(HealthCheckSchema)
     max_in_flight = fields.Integer()
     rate_limit_per_second = fields.Float(allow_none=True)
+    disable_after_days = fields.Integer(allow_none=True)
     health_status = fields.String(metadata={"enum": [status.value for status in HealthStatus]})
     created_at = moment()
     updated_at = moment()

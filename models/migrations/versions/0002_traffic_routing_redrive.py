@@ -60,8 +60,6 @@ def upgrade() -> None:
         sa.Column("filter", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
-        sa.Column("requeued", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("after_id", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column(
             "created_at",
@@ -76,13 +74,40 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redrives")),
         schema="pggit",
     )
+    op.create_table(
+        "redrive_shares",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("redrive_id", sa.BigInteger(), nullable=False),
+        sa.Column("webhook_id", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("requeued", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "skipped", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
+        ),
+        sa.Column("after_id", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "due_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["redrive_id"],
+            ["pggit.redrives.id"],
+            name=op.f("fk_redrive_shares_redrive_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_redrive_shares")),
+        sa.UniqueConstraint(
+            "redrive_id", "webhook_id", name=op.f("uq_redrive_shares_redrive_id_webhook_id")
+        ),
+        schema="pggit",
+    )
     op.create_index(
-        "ix_redrives_running",
-        "redrives",
-        ["id"],
+        "ix_redrive_shares_due_at",
+        "redrive_shares",
+        ["due_at"],
         unique=False,
         schema="pggit",
-        postgresql_where="status = 'running'",
+        postgresql_where="finished_at IS NULL",
     )
     op.create_table(
         "routing_rules",
@@ -494,7 +519,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_redrive",
         "alert_delivery_queue",
-        ["redrive_id"],
+        ["redrive_id", "webhook_id", "status"],
         unique=False,
         schema="pggit",
         postgresql_where="redrive_id IS NOT NULL",
@@ -579,6 +604,20 @@ def upgrade() -> None:
         "webhooks",
         sa.Column("disable_after_days", sa.Integer(), server_default="5", nullable=True),
         schema="pggit",
+    )
+    op.add_column(
+        "webhooks", sa.Column("disabled_alert_id", sa.BigInteger(), nullable=True), schema="pggit"
+    )
+    op.create_index(
+        "ix_webhooks_to_tell",
+        "webhooks",
+        ["id"],
+        unique=False,
+        schema="pggit",
+        postgresql_where=(
+            "(disabled_reason IS NOT NULL AND deleted_at IS NULL)"
+            " <> (disabled_alert_id IS NOT NULL)"
+        ),
     )
     op.add_column(
         "webhook_traffic",
@@ -678,6 +717,8 @@ def downgrade() -> None:
     op.drop_column("webhook_traffic", "reason", schema="pggit_traffic")
     op.drop_column("webhook_traffic", "gate", schema="pggit_traffic")
     op.drop_column("webhook_traffic", "pace_per_second", schema="pggit_traffic")
+    op.drop_index("ix_webhooks_to_tell", table_name="webhooks", schema="pggit")
+    op.drop_column("webhooks", "disabled_alert_id", schema="pggit")
     op.drop_column("webhooks", "disable_after_days", schema="pggit")
     op.create_foreign_key(
         op.f("fk_delivery_attempts_delivery_id"),
@@ -841,10 +882,11 @@ def downgrade() -> None:
     op.drop_table("silences", schema="pggit")
     op.drop_table("routing_rules", schema="pggit")
     op.drop_index(
-        "ix_redrives_running",
-        table_name="redrives",
+        "ix_redrive_shares_due_at",
+        table_name="redrive_shares",
         schema="pggit",
-        postgresql_where="status = 'running'",
+        postgresql_where="finished_at IS NULL",
     )
+    op.drop_table("redrive_shares", schema="pggit")
     op.drop_table("redrives", schema="pggit")
     op.drop_table("inhibition_rules", schema="pggit")

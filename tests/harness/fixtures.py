@@ -1,4 +1,4 @@
-"""The running system that the acceptance tests share, and a receiver."""
+"""The one running system that all tests over HTTP share, and a receiver."""
 
 from collections.abc import Iterator
 
