@@ -2,7 +2,9 @@
 
 import sys
 
-from benchmarks import command, delivery
+from benchmarks import backlog, command, delivery, fairness
+
+ALL = (delivery.BENCHMARK, fairness.BENCHMARK, backlog.BENCHMARK)
 
 if __name__ == "__main__":
-    sys.exit(command.main([delivery.BENCHMARK], sys.argv[1:]))
+    sys.exit(command.main(ALL, sys.argv[1:]))

@@ -13,9 +13,9 @@ SUMMARY = (50, 8, 9, 9, 8, 12)
 ROUND = (14, 8, 5, 5, 6, 6, 8, 6, 7, 8, 6, 6, 6, 9)
 LEGEND = (
     "ratio: of medians, to the last line of that table. CPU µs: for one delivery, of the workers,",
-    "PostgreSQL, Redis and who takes in; below that of each, and of the receiver. in: who takes in;",
-    "in s: how long that took, a part of s. steal: % of the processors that the host kept; others:",
-    "% that other programs used. Both slow a round down.",
+    "PostgreSQL, Redis and who takes in (in); below that of each, and of the receiver. in s: how",
+    "long taking in took, a part of s. steal: % of the processors that the host kept; others: %",
+    "that other programs used. Both slow a round down.",
 )
 
 

@@ -133,10 +133,8 @@ class Tocsin:
             )
 
     @contextmanager
-    def workers(
-        self, count: int, warm_up_url: str, stop_within: float = STOP_WITHIN_SECONDS
-    ) -> Iterator[list[int]]:
-        """Worker processes that are up, and warm: they have delivered a first batch there."""
+    def workers(self, count: int, stop_within: float = STOP_WITHIN_SECONDS) -> Iterator[list[int]]:
+        """Worker processes that are up; their pids."""
         commands = [
             [sys.executable, "-m", "tasks", "deliver", str(number)]
             for number in range(1, count + 1)
@@ -145,11 +143,14 @@ class Tocsin:
         log = settings.data_dir / "tocsin.log"
         with running(commands, as_environment(settings), log, stop_within) as pids:
             wait_for(lambda: self._present(pids) == count, START_WITHIN_SECONDS, "a worker")
-            (hook,) = self.make_webhooks([warm_up_url], active=True)
-            self.raise_alerts([alerts.draft(number, hook) for number in range(WARM_UP)])
-            wait_for(lambda: self.open_count([hook]) == 0, START_WITHIN_SECONDS, "the warm-up")
-            self.delete([hook])
             yield pids
+
+    def warm_up(self, url: str) -> None:
+        """Waits until the workers have delivered a first batch there."""
+        (hook,) = self.make_webhooks([url], active=True)
+        self.raise_alerts([alerts.draft(number, hook) for number in range(WARM_UP)])
+        wait_for(lambda: self.open_count([hook]) == 0, START_WITHIN_SECONDS, "the warm-up")
+        self.delete([hook])
 
     def _present(self, pids: Sequence[int]) -> int:
         with connect(self._database_url) as connection:

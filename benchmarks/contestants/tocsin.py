@@ -45,8 +45,8 @@ class TocsinBacklog:
                 tocsin.raise_alerts(batch)
             accepted = tocsin.accepted(hooks)
             tidy_up(self._settings.database_url)
-            warm_up = self._receiver.url(f"{run}-warm-up", 0)
-            with tocsin.workers(self._workers, warm_up) as pids:
+            with tocsin.workers(self._workers) as pids:
+                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
                 yield Ready(
                     pids,
                     # Before the commit: from there on they may be taken, and the hint counts.
@@ -84,8 +84,8 @@ class TocsinIntake:
             hooks = tocsin.make_webhooks(urls, active=True)
             batches = _batches([*hooks], self.count)
             tidy_up(self._settings.database_url)
-            warm_up = self._receiver.url(f"{run}-warm-up", 0)
-            with tocsin.workers(self._workers, warm_up) as pids:
+            with tocsin.workers(self._workers) as pids:
+                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
                 yield Ready(
                     pids,
                     release=lambda: _raise(tocsin, batches),
