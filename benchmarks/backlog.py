@@ -123,7 +123,7 @@ def _times(
         queue("backlog and history", history.database_url) as fullest,
     ):
         all_of_them = (one_each, many_each, full, fullest)
-        in_turns(all_of_them, claims, lambda done: say(f"backlog, claim {done}"))
+        in_turns(all_of_them, claims)
         return (
             [one.figures() for one in (one_each, many_each)],
             [one.figures() for one in (full, fullest)],

@@ -1,17 +1,19 @@
 """How long a claim takes, on queues that differ in what else has gathered."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from app.adapters.database import Database
 from app.services.claims import claim
 from benchmarks import fill
 from benchmarks.backlog_report import Claims
+from benchmarks.command import say
 from benchmarks.postgres import Connection, connect
 
 ROOM = 500
 WARM_UP = 10
+SHOWN_EVERY = 10
 # As a worker has it.
 POOL_MAX = 5
 
@@ -61,9 +63,10 @@ def queue(name: str, database_url: str, fresh_for: Sequence[int] = ()) -> Iterat
         database.close()
 
 
-def in_turns(queues: Sequence[Queue], claims: int, show: Callable[[int], None]) -> None:
+def in_turns(queues: Sequence[Queue], claims: int) -> None:
     """So many claims on each, after the first ones that do not count."""
-    for number in range(WARM_UP + claims):
+    for done in range(1, WARM_UP + claims + 1):
         for one in queues:
             one.claim()
-        show(number + 1)
+        if done % SHOWN_EVERY == 0:
+            say(f"backlog, {done} claims on each")

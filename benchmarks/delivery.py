@@ -96,7 +96,7 @@ def _contestants(
     everybody: list[Contestant] = [
         CeleryTasks(servers, receiver, few, webhooks, folder, with_row=True),
         CeleryTasks(servers, receiver, few, webhooks, folder, with_row=False),
-        Poller(servers, receiver, min(POLLED, alerts), webhooks, folder),
+        Poller(servers, receiver, min(POLLED, few), webhooks, folder),
         BareLibcurl(receiver, 2 * alerts, folder),
     ]
     for workers in (1, 2):

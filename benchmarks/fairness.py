@@ -25,7 +25,8 @@ as delivered at that moment, so its figures are the least that they would be.
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,16 +46,6 @@ CONTROL_SHARE = 5
 # How long after the stream the last receipt may come.
 TOCSIN_WITHIN_SECONDS = 20.0
 CONTROL_WITHIN_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """`per_second` alerts in all, for `seconds`; `timeout` is the webhooks', in seconds."""
-
-    pairs: int
-    seconds: int
-    per_second: int
-    timeout: int
 
 
 def measure(
@@ -120,39 +111,40 @@ def _finish(receiver: Receiver, run: str, expected: int, within: float) -> str |
     return None
 
 
-def scenarios(options: Options) -> list[Scenario]:
-    share = max(options.per_second // CONTROL_SHARE, 1)
-    given = (
-        ("100 webhooks, one hangs", 100, 1, options.per_second, TOCSIN_WITHIN_SECONDS),
-        ("20 webhooks, four hang", 20, 4, options.per_second, TOCSIN_WITHIN_SECONDS),
-        ("the control, one of 100 hangs", 100, 1, share, CONTROL_WITHIN_SECONDS),
+def scenarios(per_second: int, seconds: int, pairs: int) -> list[Scenario]:
+    """`per_second` alerts in all; the control has a share of that, and one pair."""
+    tocsin = Scenario(
+        "100 webhooks, one hangs", 100, 1, per_second, seconds, pairs, TOCSIN_WITHIN_SECONDS
     )
     return [
-        Scenario(
-            name=name,
-            webhooks=webhooks,
-            hanging=hanging,
-            per_second=per_second,
-            alerts=per_second * options.seconds,
-            patience=patience,
-            is_control=name.startswith("the control"),
-        )
-        for name, webhooks, hanging, per_second, patience in given
+        tocsin,
+        replace(tocsin, name="20 webhooks, four hang", webhooks=20, hanging=4),
+        replace(
+            tocsin,
+            name="the control, one of 100 hangs",
+            per_second=max(per_second // CONTROL_SHARE, 1),
+            pairs=1,
+            patience=CONTROL_WITHIN_SECONDS,
+            is_control=True,
+        ),
     ]
 
 
-def run(servers: Servers, folder: Path, options: Options) -> FairnessReport:
-    """Every scenario's pairs, in turns. Logs go to the folder."""
+def run(
+    servers: Servers, folder: Path, timeout: int, scenarios: Sequence[Scenario]
+) -> FairnessReport:
+    """Every scenario's pairs, in turns. `timeout` is the webhooks', in seconds; logs go to the
+    folder."""
     began_at = datetime.now(UTC)
     about = machine.describe(servers.database_url, servers.redis_url)
-    settings = settings_for(servers, folder, options.timeout)
+    settings = settings_for(servers, folder, timeout)
     passes: list[Pass] = []
     with running_receiver() as receiver:
         tocsin = TocsinSender(settings, receiver)
         control = CelerySender(servers, receiver, folder)
-        for place, scenario in enumerate(scenarios(options)):
+        for place, scenario in enumerate(scenarios):
             sender: Sender = control if scenario.is_control else tocsin
-            for pair in range(1 if scenario.is_control else options.pairs):
+            for pair in range(scenario.pairs):
                 for hanging in (False, True):
                     name = f"fair-{place}-{pair}-{'with' if hanging else 'without'}"
                     one = measure(sender, receiver, scenario, name, hanging=hanging)
@@ -161,7 +153,7 @@ def run(servers: Servers, folder: Path, options: Options) -> FairnessReport:
     return FairnessReport(
         began_at=began_at.isoformat(),
         machine=about,
-        scenarios=scenarios(options),
+        scenarios=scenarios,
         passes=passes,
     )
 
@@ -181,8 +173,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(servers: Servers, folder: Path, given: argparse.Namespace) -> FairnessReport:
-    options = Options(given.pairs, given.seconds, given.per_second, given.timeout)
-    return run(servers, folder, options)
+    chosen = scenarios(given.per_second, given.seconds, given.pairs)
+    return run(servers, folder, given.timeout, chosen)
 
 
 BENCHMARK = command.Benchmark("fairness", _parser(), _measure)

@@ -21,15 +21,23 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """`patience` is how many seconds after the stream the last receipt may come."""
+    """A stream, with and without webhooks that hang, so many pairs.
+
+    `patience` is how many seconds after the stream the last receipt may come.
+    """
 
     name: str
     webhooks: int
     hanging: int
     per_second: int
-    alerts: int
+    seconds: int
+    pairs: int
     patience: float
     is_control: bool = False
+
+    @property
+    def alerts(self) -> int:
+        return self.per_second * self.seconds
 
 
 @dataclass(frozen=True)

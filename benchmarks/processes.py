@@ -58,9 +58,10 @@ def running(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-            _gone, left = psutil.wait_procs(started, timeout=1)
+            _gone, left = psutil.wait_procs(started, timeout=min(stop_within, 1))
             for child in left:
                 child.kill()
+            psutil.wait_procs(left, timeout=STOP_WITHIN_SECONDS)
 
 
 def _start(
