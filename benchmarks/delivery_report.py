@@ -12,7 +12,7 @@ from benchmarks.tables import row, title
 SUMMARY = (50, 8, 9, 9, 8, 12)
 ROUND = (14, 8, 5, 5, 6, 6, 8, 6, 7, 8, 6, 6, 6, 9)
 LEGEND = (
-    "ratio: of medians, to the last line of that table. CPU µs: for one delivery, of the workers,",
+    "ratio: of medians, to the line that has 1.0×. CPU µs: for one delivery, of the workers,",
     "PostgreSQL, Redis and who takes in (in); below that of each, and of the receiver. in s: how",
     "long taking in took, a part of s. steal: % of the processors that the host kept; others: %",
     "that other programs used. Both slow a round down.",
@@ -81,7 +81,7 @@ class DeliveryReport(Report):
         return [
             row(SUMMARY, section.what, "min", "median", "max", "ratio", "CPU µs"),
             *(
-                row(SUMMARY, text, section.absent[name])
+                f"{text}: {section.absent[name]}"
                 if name in section.absent
                 else self._summary(name, text, section.base)
                 for name, text in section.titles.items()

@@ -19,7 +19,8 @@ from sqlalchemy import make_url
 from app.adapters.embedded import Servers
 from benchmarks import backlog, command, delivery, fairness
 from benchmarks.backlog_report import Drain, Sample
-from benchmarks.debian import PACKAGE
+from benchmarks.contestants.alertmanager import Alertmanager
+from benchmarks.debian import HOW_TO_INSTALL, PACKAGE
 from benchmarks.delivery_report import DeliveryReport, Section
 from benchmarks.fairness_report import Scenario, stays_fair
 from benchmarks.figures import at_least, at_most, percentile
@@ -194,6 +195,20 @@ def test_the_gates_of_delivery_are_ratios_of_medians_of_rounds_that_count() -> N
     assert (gate.measured, gate.passed, gate.verdict) == ("16.0×", True, "pass")
     assert {other.measured for other in others} == {"not measured"}
     assert report.voids == ["tocsin-1: 1 of 2 were lost"]
+
+
+def test_a_peer_that_is_not_there_says_how_to_get_it() -> None:
+    report = _delivery(_round("tocsin-1-in", 100.0))
+    titles = {"tocsin-1-in": "Tocsin", "alertmanager": Alertmanager.title}
+    section = Section("taking in", "alertmanager", titles, {"alertmanager": HOW_TO_INSTALL})
+    report = replace(report, sections=[section])
+
+    (line,) = [line for line in report.as_table().splitlines() if line.startswith("Alertmanager")]
+    assert "not installed" in line
+    assert "apt-get install prometheus-alertmanager" in line
+    assert report.voids == []
+    assert {gate.verdict for gate in report.gates} == {"–"}
+    assert _is_narrow(report)
 
 
 @pytest.mark.parametrize(("void", "code"), [(None, 0), ("1 of 2 were lost", 1)])

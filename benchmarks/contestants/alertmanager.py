@@ -29,7 +29,7 @@ ANSWER_WITHIN_SECONDS = 30
 
 class Alertmanager:
     name = "alertmanager"
-    title = "Alertmanager from Debian, in memory, unsigned"
+    title = "Alertmanager (Debian), in memory, unsigned"
 
     def __init__(
         self, binary: Path, receiver: Receiver, count: int, webhooks: int, folder: Path
