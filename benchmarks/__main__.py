@@ -1,8 +1,10 @@
-"""`python -m benchmarks`: all of them, one after another. For now that is one."""
+"""`python -m benchmarks`: all of them, one after another, with their defaults."""
 
 import sys
 
-from benchmarks import delivery
+from benchmarks import backlog, command, delivery, fairness
+
+ALL = (delivery.BENCHMARK, fairness.BENCHMARK, backlog.BENCHMARK)
 
 if __name__ == "__main__":
-    sys.exit(delivery.main(sys.argv[1:]))
+    sys.exit(command.main(ALL, sys.argv[1:]))

@@ -1,222 +1,181 @@
-"""Deliveries per second, end to end: Tocsin beside a Celery task for each alert.
+"""Deliveries per second, end to end: Tocsin beside what one would otherwise use.
 
-    python -m benchmarks.delivery [--alerts N] [--rounds R] [--webhooks W]
+    python -m benchmarks.delivery [--alerts N] [--rounds R] [--webhooks W] [--only NAME …]
 
-Measured, in turns (A B C D, A B C D, …), each on the same servers and the same receiver:
+Measured in turns (A B C …, A B C …), each on the same servers and the same receiver.
+
+A backlog, from the gun to the last receipt. It is there before anybody may take it, and the
+workers are warm:
 
 - Tocsin with all its features: the worker processes that `make run` starts (`python -m tasks
   deliver 1`, then 1 and 2), with leases, fenced completion, the attempt log, the egress guard
-  and signatures. Its alerts are raised by the service that the API calls.
+  and signatures. The gun sets its webhooks active.
 - The control: a Celery task for each alert, `celery worker -c 4 --prefetch-multiplier 1`,
   acks_late, autoretry. The task loads its row from PostgreSQL, posts by `requests`, signs alike
-  and updates the row. And the same without a row.
+  and updates the row. And the same without a row. The gun gives it its queue.
+- A poller in pgGit's manner: every second ten rows, one after another. Its rate is bounded by
+  this design, so it is given few alerts.
+- Bare libcurl, the ceiling of this receiver on this machine: no database and no signature.
 
-Each alert goes to one webhook, so alerts and deliveries are the same number on both sides. The
-backlog is there before anybody may take it, and the workers are warm. The time runs from the
-moment they are released (Tocsin's webhooks set active; the control's worker given the queue) to
-the last message that the receiver had not seen before, as the receiver clocked it. PostgreSQL
-commits with synchronous_commit and fsync on.
+Taking in and delivering at once, from the first batch handed in to the last receipt:
+
+- Tocsin: alerts raised by the service that the API calls, 1,000 in a transaction, one after
+  another, while the workers deliver. Without HTTP, JSON and validation on the way in.
+- Alertmanager 0.25 from Debian: the same alerts posted to its API, 1,000 in a request, one
+  after another. It sends while it takes in, keeps all of it in memory, and signs nothing.
+
+And receivers that take time: each answers after `--answer-after` milliseconds, so that what
+bounds one worker is the 512 messages that it keeps in flight. Many webhooks, so that their caps
+of 16 do not bound it.
+
+Each alert goes to one webhook, so alerts and deliveries are the same number on all sides. The
+end is the last message that the receiver had not seen before, as the receiver clocked it.
+PostgreSQL commits with synchronous_commit and fsync on.
 
 Each round's ledger must balance: every id that was accepted was received, nothing else was, and
 both sides recorded it. Otherwise the round is void. Duplicates are allowed and shown.
 
-Not measured: taking alerts in (API, publishing), TLS, network delay, slow receivers, retries,
-and Tocsin's other processes (web, health, beat), which would be idle. All is on loopback on one
-machine: sender, receiver, PostgreSQL and Redis share its cores, so that the ratios mean more
-than the absolutes. The control is given fewer alerts, so that rounds take about as long. CPU
-is what all processes of a side used, from the gun until all was recorded.
+Not measured: TLS, network delay, retries, and Tocsin's other processes (web, health, beat),
+which would be idle. All is on loopback on one machine: sender, receiver, PostgreSQL and Redis
+share its cores, so that the ratios mean more than the absolutes. Slow contestants are given
+fewer alerts, so that rounds take about as long. CPU is what all processes of a side used, from
+the gun until all was recorded.
 
 Tocsin keeps to its cap on what is in flight to each webhook (16), so with few webhooks the cap
 is what bounds it, and two workers share it. `--webhooks 200` shows them without that bound.
 """
 
 import argparse
-import signal
 import sys
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import rmtree
-from types import FrameType
 
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from app.adapters.embedded import Servers
+from benchmarks import command, machine
+from benchmarks.command import positive, say
+from benchmarks.contestants import Contestant
+from benchmarks.contestants.alertmanager import Alertmanager
+from benchmarks.contestants.celery_tasks import CeleryTasks
+from benchmarks.contestants.libcurl import BareLibcurl
+from benchmarks.contestants.poller import Poller
+from benchmarks.contestants.tocsin import TocsinBacklog, TocsinIntake
+from benchmarks.debian import HOW_TO_INSTALL, find_alertmanager
+from benchmarks.delivery_report import DeliveryReport, Section
+from benchmarks.receiver import Receiver, after, running_receiver
+from benchmarks.rounds import Round, measure
+from benchmarks.tocsin import settings_for
 
-from app.adapters.embedded import Servers, temporary_servers
-from benchmarks import machine
-from benchmarks.contestants import (
-    Contestant,
-    Control,
-    Ready,
-    Tocsin,
-    sample_body,
-    tocsin_settings,
-    wait_for,
-)
-from benchmarks.receiver import Ledger, Receiver, running_receiver
-from benchmarks.report import Report, Round
-
-CONTESTANTS = ("tocsin-1", "tocsin-2", "celery-row", "celery")
-RESULTS = Path(__file__).parent / "results"
-ROUND_WITHIN_SECONDS = 60.0
-SETTLED_WITHIN_SECONDS = 10.0
-# The control is that much slower, or more.
-CONTROL_SHARE = 10
+BACKLOG = ("tocsin-1", "tocsin-2", "celery-row", "celery", "poller", "libcurl")
+INTAKE = ("tocsin-1-in", "tocsin-2-in", "alertmanager")
+SLOW = ("tocsin-1-slow", "tocsin-2-slow")
+POLLED = 40
+SLOW_WEBHOOKS = 200
 
 
-def balance(accepted: Mapping[str, str], ledger: Ledger) -> str | None:
-    """Why the receiver's ledger does not balance with what was accepted; None if it does."""
-    lost = len(accepted.keys() - ledger.ids)
-    strange = len(ledger.ids - accepted.keys())
-    if lost:
-        return f"{lost} of {len(accepted)} were lost"
-    if strange:
-        return f"{strange} were received that nobody had accepted"
-    return None if accepted else "nothing was accepted"
+@dataclass(frozen=True)
+class Options:
+    """`alerts` are Tocsin's in each round; others get a share that takes them about as long."""
+
+    alerts: int
+    rounds: int
+    webhooks: int
+    answer_after_ms: int
+    only: Sequence[str] = BACKLOG + INTAKE + SLOW
 
 
-def check_sample(accepted: Mapping[str, str], ledger: Ledger) -> str | None:
-    """Why the first message is not as Standard Webhooks has it; None if it is."""
-    headers = ledger.sample_headers
-    try:
-        Webhook(accepted[headers["webhook-id"]]).verify(ledger.sample_body, headers)
-    except (KeyError, WebhookVerificationError) as fault:
-        return f"the signature is wrong: {fault!r}"
-    return None
+def _contestants(
+    servers: Servers, folder: Path, receiver: Receiver, options: Options
+) -> dict[str, Contestant]:
+    """All that this machine has, by name."""
+    alerts, webhooks = options.alerts, options.webhooks
+    few, half = max(alerts // 10, webhooks), max(alerts // 2, webhooks)
+    slow = after(options.answer_after_ms)
+    settings = settings_for(servers, folder)
+    everybody: list[Contestant] = [
+        CeleryTasks(servers, receiver, few, webhooks, folder, with_row=True),
+        CeleryTasks(servers, receiver, few, webhooks, folder, with_row=False),
+        Poller(servers, receiver, min(POLLED, few), webhooks, folder),
+        BareLibcurl(receiver, 2 * alerts, folder),
+    ]
+    for workers in (1, 2):
+        name = f"tocsin-{workers}"
+        everybody += [
+            TocsinBacklog(name, settings, receiver, alerts, webhooks, workers),
+            TocsinIntake(f"{name}-in", settings, receiver, half, webhooks, workers),
+            TocsinBacklog(
+                f"{name}-slow", settings, receiver, half, SLOW_WEBHOOKS, workers, how=slow
+            ),
+        ]
+    binary = find_alertmanager(folder) if Alertmanager.name in options.only else None
+    if binary is not None:
+        everybody.append(Alertmanager(binary, receiver, half, webhooks, folder))
+    return {one.name: one for one in everybody}
 
 
-def measure(contestant: Contestant, run: str, count: int, receiver: Receiver) -> Round:
-    servers = {
-        "postgresql": machine.children_named("postgres"),
-        "redis": machine.children_named("redis-server"),
-    }
-    with contestant.ready(run, count) as ready:
-        processes = {"workers": ready.pids, **servers, "receiver": [receiver.pid]}
-        used = {name: machine.cpu_seconds(pids) for name, pids in processes.items()}
-        before = machine.Ticks.now()
-        released_at = ready.release()
-        void = _finish(ready, receiver, run)
-        ticks = machine.Ticks.now().since(before)
-        cpu = {name: machine.cpu_seconds(pids) - used[name] for name, pids in processes.items()}
-        ledger = receiver.ledger(run)
-    unique = len(ledger.ids)
-    seconds = ledger.last_new_at - released_at
-    return Round(
-        contestant=contestant.name,
-        accepted=len(ready.accepted),
-        received=ledger.received,
-        unique=unique,
-        lost=len(ready.accepted.keys() - ledger.ids),
-        duplicated=ledger.received - unique,
-        seconds=seconds,
-        rate=unique / seconds if unique else 0.0,
-        cpu_us={name: 1e6 * spent / max(unique, 1) for name, spent in cpu.items()},
-        steal_percent=100 * ticks.stolen / ticks.total,
-        others_percent=100 * max(ticks.busy - sum(cpu.values()), 0) / ticks.total,
-        void=balance(ready.accepted, ledger) or check_sample(ready.accepted, ledger) or void,
-    )
+def _section(what: str, names: Sequence[str], base: str, there: dict[str, Contestant]) -> Section:
+    titles = {name: there[name].title if name in there else Alertmanager.title for name in names}
+    absent = {name: HOW_TO_INSTALL for name in names if name not in there}
+    return Section(what, base, titles, absent)
 
 
-def _finish(ready: Ready, receiver: Receiver, run: str) -> str | None:
-    """Waits for the end; why there was none."""
-    expected = len(ready.accepted)
-    try:
-        wait_for(lambda: receiver.count(run) >= expected, ROUND_WITHIN_SECONDS, "the last receipt")
-        wait_for(ready.is_settled, SETTLED_WITHIN_SECONDS, "the last record")
-    except TimeoutError as error:
-        return str(error)
-    return None
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """One that PostgreSQL's account can reach, even when we are root."""
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-bench-"))
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        rmtree(folder, ignore_errors=True)
-
-
-def run(
-    servers: Servers,
-    folder: Path,
-    alerts: int,
-    rounds: int,
-    webhooks: int,
-    names: Collection[str] = CONTESTANTS,
-) -> Report:
-    """All rounds of the contestants with these names, in turns. Logs go to the folder."""
+def run(servers: Servers, folder: Path, options: Options) -> DeliveryReport:
+    """All rounds, in turns. Logs go to the folder."""
     began_at = datetime.now(UTC)
     about = machine.describe(servers.database_url, servers.redis_url)
-    settings = tocsin_settings(servers, folder)
     measured: list[Round] = []
     with running_receiver() as receiver:
-        everybody: list[Contestant] = [
-            Tocsin(settings, receiver, webhooks, workers=1),
-            Tocsin(settings, receiver, webhooks, workers=2),
-            Control(servers, receiver, webhooks, folder, with_row=True),
-            Control(servers, receiver, webhooks, folder, with_row=False),
+        there = _contestants(servers, folder, receiver, options)
+        slow = f"receivers that answer after {options.answer_after_ms} ms, {SLOW_WEBHOOKS} webhooks"
+        sections = [
+            _section(what, chosen, base, there)
+            for what, names, base in (
+                ("deliveries per second, of a backlog", BACKLOG, "celery-row"),
+                ("taking in and delivering at once", INTAKE, "alertmanager"),
+                (slow, SLOW, "tocsin-1-slow"),
+            )
+            if (chosen := [name for name in names if name in options.only])
         ]
-        contestants = [one for one in everybody if one.name in names]
-        ceiling = receiver.ceiling(sample_body(1).encode())
-        for number in range(1, rounds + 1):
-            for contestant in contestants:
-                is_control = isinstance(contestant, Control)
-                count = max(alerts // CONTROL_SHARE, webhooks) if is_control else alerts
-                one = measure(contestant, f"{contestant.name}-{number}", count, receiver)
+        for number in range(1, options.rounds + 1):
+            for name in (name for section in sections for name in section.titles if name in there):
+                one = measure(there[name], f"{name}-{number}", receiver)
                 measured.append(one)
-                _say(number, one)
-    return Report(
+                say(f"delivery, round {number}, {name}: {_outcome(one)}")
+    return DeliveryReport(
         began_at=began_at.isoformat(),
         machine=about,
-        webhooks=webhooks,
-        titles={one.name: one.title for one in contestants},
-        receiver_ceiling=ceiling,
+        webhooks=options.webhooks,
+        sections=sections,
         rounds=measured,
     )
 
 
-def _say(number: int, one: Round) -> None:
-    """A line of progress, on stderr: the table alone goes to stdout."""
-    said = (
+def _outcome(one: Round) -> str:
+    return (
         f"void: {one.void}" if one.void else f"{one.rate:,.0f}/s, steal {one.steal_percent:.1f} %"
     )
-    sys.stderr.write(f"round {number}, {one.contestant}: {said}\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the table and keeps the figures. Answers 1 when a round was void."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery")
-    parser.add_argument("--alerts", type=_positive, default=20_000, help="for Tocsin, each round")
-    parser.add_argument("--rounds", type=_positive, default=3)
-    parser.add_argument("--webhooks", type=_positive, default=20)
-    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="a folder, for the JSON")
-    given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
-    with _folder() as folder, temporary_servers(folder) as servers:
-        report = run(servers, folder, given.alerts, given.rounds, given.webhooks, given.only)
-    given.results.mkdir(parents=True, exist_ok=True)
-    kept = given.results / f"delivery-{report.began_at[:19].replace(':', '')}.json"
-    kept.write_text(report.as_json())
-    print(report.as_table())
-    return 1 if any(one.void for one in report.rounds) else 0
+def _parser() -> argparse.ArgumentParser:
+    parser = command.parser_for("delivery", __doc__)
+    names = BACKLOG + INTAKE + SLOW
+    parser.add_argument("--alerts", type=positive, default=20_000, help="for Tocsin, each round")
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--webhooks", type=positive, default=20)
+    parser.add_argument("--answer-after", type=positive, default=200, metavar="MS")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
+    )
+    return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def _measure(servers: Servers, folder: Path, given: argparse.Namespace) -> DeliveryReport:
+    options = Options(given.alerts, given.rounds, given.webhooks, given.answer_after, given.only)
+    return run(servers, folder, options)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    """As an exception, so that everything that was started is stopped on the way out."""
-    raise SystemExit(128 + signal.SIGTERM)
-
+BENCHMARK = command.Benchmark("delivery", _parser(), _measure)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main([BENCHMARK], sys.argv[1:]))

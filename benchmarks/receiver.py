@@ -1,63 +1,72 @@
 """A receiver that is hardly there: it answers 204 and keeps the ledger.
 
 `python -m benchmarks.receiver` prints its port and serves until SIGTERM. The first part of a
-path names the run that a message belongs to:
+path names the run that a message belongs to, the second how it is answered:
 
-    POST /RUN/…        counted, by the header webhook-id
-    GET  /RUN/count    how many different ids came
-    GET  /RUN/ledger   all that is known of the run, as JSON
+    POST /RUN/hook-N…     at once
+    POST /RUN/after-MS/…  that many milliseconds later
+    POST /RUN/hangs/…     never
+    GET  /RUN/count       how many different ids came
+    GET  /RUN/ledger      all that is known of the run, as JSON
+
+A message's id is its header webhook-id. Without one the body is Alertmanager's, and each alert
+in it has its id as the label `alert_id`.
 
 `Receiver` runs one in a process of its own, so that it takes no turn from its caller.
 """
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import pycurl
 import requests
 
 from app.adapters.embedded import dependent
 
 LOOPBACK = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
+BACKLOG = 4096
 MAX_HEAD_BYTES = 64 * 1024
 ANSWER_WITHIN_SECONDS = 10
 STOP_WITHIN_SECONDS = 5
-CEILING_SECONDS = 1.0
-CEILING_CONNECTIONS = 64
+AT_ONCE, HANGS = "", "hangs"
 ACCEPTED = b"HTTP/1.1 204 No Content\r\n\r\n"
 REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came for one run. Times are by the monotonic clock, which processes share."""
+    """What came for one run.
+
+    Its start and end are by the monotonic clock, which processes share. When each id first came
+    is by the wall clock, which PostgreSQL shares.
+    """
 
     received: int = 0
     first_at: float = 0.0
     last_new_at: float = 0.0
-    ids: set[bytes] = field(default_factory=set)
+    received_at: dict[str, float] = field(default_factory=dict)
     sample: tuple[bytes, bytes] = (b"", b"")  # head and body of the first
 
-    def count(self, message_id: bytes, head: bytes, body: bytes) -> None:
+    def count(self, message_id: str, head: bytes, body: bytes) -> None:
         self.received += 1
-        if message_id not in self.ids:
+        if message_id not in self.received_at:
             self.last_new_at = time.monotonic()
-            if not self.ids:
+            if not self.received_at:
                 self.first_at = self.last_new_at
                 self.sample = (head, body)
-            self.ids.add(message_id)
+            self.received_at[message_id] = time.time()
 
     def shown(self) -> bytes:
         head, body = self.sample
@@ -67,7 +76,7 @@ class Tally:
                 "received": self.received,
                 "first_at": self.first_at,
                 "last_new_at": self.last_new_at,
-                "ids": [one.decode() for one in self.ids],
+                "received_at": self.received_at,
                 "sample_headers": {
                     name.decode().lower(): value.strip().decode() for name, _, value in lines
                 },
@@ -102,22 +111,31 @@ class Connection(asyncio.Protocol):
                 break
             try:
                 method, path, _version = head[: head.index(b"\r")].split(b" ")
-                _empty, run, *rest = path.split(b"/")
+                _empty, run, how, *_rest = path.split(b"/")
             except ValueError:
                 self._refuse()
                 return
             if method == b"POST":
-                message_id = _value(head, names, b"webhook-id")
-                self._tallies[run].count(message_id, head, unread[head_ends + 4 : ends])
-                self._transport.write(ACCEPTED)
+                body = unread[head_ends + 4 : ends]
+                message_id = _value(head, names, b"webhook-id").decode()
+                for one in (message_id,) if message_id else _ids_within(body):
+                    self._tallies[run].count(one, head, body)
+                self._answer(how)
             else:
-                self._show(run, rest)
+                self._show(run, how)
             unread = unread[ends:]
         self._unread = unread
 
-    def _show(self, run: bytes, rest: list[bytes]) -> None:
+    def _answer(self, how: bytes) -> None:
+        if how.startswith(b"after-"):
+            seconds = int(how[6:]) / 1000
+            asyncio.get_running_loop().call_later(seconds, self._transport.write, ACCEPTED)
+        elif how != b"hangs":
+            self._transport.write(ACCEPTED)
+
+    def _show(self, run: bytes, what: bytes) -> None:
         tally = self._tallies[run]
-        body = tally.shown() if rest == [b"ledger"] else b"%d" % len(tally.ids)
+        body = tally.shown() if what == b"ledger" else b"%d" % len(tally.received_at)
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
 
     def _refuse(self) -> None:
@@ -135,12 +153,19 @@ def _value(head: bytes, names: bytes, name: bytes) -> bytes:
     return head[begins : ends if ends >= 0 else len(head)].strip()
 
 
+def _ids_within(body: bytes) -> list[str]:
+    return [alert["labels"]["alert_id"] for alert in json.loads(body)["alerts"]]
+
+
 async def serve() -> None:
     tallies: defaultdict[bytes, Tally] = defaultdict(Tally)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    listening = socket.create_server((LOOPBACK, 0), backlog=1024)
+    # As many connections as a sender likes: it must not be us who limits it.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listening = socket.create_server((LOOPBACK, 0), backlog=BACKLOG)
     server = await loop.create_server(lambda: Connection(tallies), sock=listening)
     print(listening.getsockname()[1], flush=True)
     await stopped.wait()
@@ -149,14 +174,18 @@ async def serve() -> None:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the receiver says of a run."""
+    """What the receiver says of a run. `received_at`: when each id first came, in epoch seconds."""
 
     received: int
     first_at: float
     last_new_at: float
-    ids: frozenset[str]
-    sample_headers: dict[str, str]
+    received_at: Mapping[str, float]
+    sample_headers: Mapping[str, str]
     sample_body: str
+
+
+def after(milliseconds: int) -> str:
+    return f"after-{milliseconds}"
 
 
 class Receiver:
@@ -168,52 +197,22 @@ class Receiver:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def url(self, run: str, hook: int) -> str:
-        return f"http://{LOOPBACK}:{self.port}/{run}/hook-{hook}"
+    def url(self, run: str, hook: int, how: str = AT_ONCE) -> str:
+        """`how` it answers: AT_ONCE, `after(…)` or HANGS."""
+        return "/".join(filter(None, (f"http://{LOOPBACK}:{self.port}", run, how, f"hook-{hook}")))
 
     def count(self, run: str) -> int:
         """How many different messages came."""
         return int(self._ask(f"{run}/count"))
 
     def ledger(self, run: str) -> Ledger:
-        answer = self._ask(f"{run}/ledger")
-        return Ledger(**answer | {"ids": frozenset(answer["ids"])})
+        return Ledger(**self._ask(f"{run}/ledger"))
 
     def _ask(self, path: str) -> Any:
         url = f"http://{LOOPBACK}:{self.port}/{path}"
         answer = self._session.get(url, timeout=ANSWER_WITHIN_SECONDS)
         answer.raise_for_status()
         return answer.json()
-
-    def ceiling(self, body: bytes) -> float:
-        """Requests per second that it takes from a bare libcurl loop, which signs nothing."""
-        headers = ["content-type: application/json", "Expect:", "webhook-id: msg_" + "0" * 32]
-        multi = pycurl.CurlMulti()
-        handles = [pycurl.Curl() for _ in range(CEILING_CONNECTIONS)]
-        for handle in handles:
-            handle.setopt(pycurl.URL, self.url("ceiling", 0))
-            handle.setopt(pycurl.HTTPHEADER, headers)
-            handle.setopt(pycurl.POSTFIELDS, body)
-            handle.setopt(pycurl.PROXY, "")
-            multi.add_handle(handle)
-        done = 0
-        began = time.monotonic()
-        while (now := time.monotonic()) < began + CEILING_SECONDS:
-            multi.perform()
-            _queued, succeeded, failed = multi.info_read()
-            if failed:
-                raise RuntimeError(f"the receiver failed: {failed[0]}")
-            for handle in succeeded:
-                multi.remove_handle(handle)
-                multi.add_handle(handle)
-            done += len(succeeded)
-            if not succeeded:
-                multi.select(0.01)
-        for handle in handles:
-            multi.remove_handle(handle)
-            handle.close()
-        multi.close()
-        return done / (now - began)
 
 
 @contextmanager

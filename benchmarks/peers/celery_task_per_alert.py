@@ -6,17 +6,15 @@ Celery's. One connection and one HTTP session in each worker process, and no res
 it does nothing that it could spare; the signature is the one that Tocsin makes.
 """
 
-import base64
 import functools
-import hashlib
-import hmac
 import os
-import time
 from typing import Any
 
 import psycopg
 import requests
 from celery import Celery
+
+from benchmarks.peers.post import post
 
 celery = Celery("control", broker=os.environ.get("CONTROL_BROKER_URL"))
 celery.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
@@ -27,7 +25,6 @@ RETRY: dict[str, Any] = {
     "retry_backoff": True,
     "max_retries": 7,
 }
-TIMEOUT_SECONDS = 15
 
 SCHEMA = """
 DROP SCHEMA IF EXISTS control CASCADE;
@@ -53,31 +50,6 @@ def database() -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(os.environ["CONTROL_DATABASE_URL"], autocommit=True)
 
 
-@functools.cache
-def http() -> requests.Session:
-    return requests.Session()
-
-
-def send(url: str, secret: str, message_id: str, body: str) -> None:
-    timestamp = str(int(time.time()))
-    signed = f"{message_id}.{timestamp}.{body}".encode()
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
-    answer = http().post(
-        url,
-        data=body.encode(),
-        headers={
-            "content-type": "application/json",
-            "webhook-id": message_id,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": f"v1,{signature}",
-        },
-        timeout=TIMEOUT_SECONDS,
-        allow_redirects=False,
-    )
-    answer.raise_for_status()
-
-
 @celery.task(**RETRY)  # type: ignore[untyped-decorator]
 def deliver_alert(alert_id: int) -> None:
     row = (
@@ -91,7 +63,7 @@ def deliver_alert(alert_id: int) -> None:
         .fetchone()
     )
     assert row is not None
-    send(*row)
+    post(*row)
     database().execute(
         "UPDATE control.alerts SET status = 'delivered', delivered_at = now() WHERE id = %s",
         [alert_id],
@@ -100,4 +72,4 @@ def deliver_alert(alert_id: int) -> None:
 
 @celery.task(**RETRY)  # type: ignore[untyped-decorator]
 def deliver_message(url: str, secret: str, message_id: str, body: str) -> None:
-    send(url, secret, message_id, body)
+    post(url, secret, message_id, body)

@@ -1,0 +1,112 @@
+"""Tocsin: alerts raised by the real service, delivered by the real worker processes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from app.services.raising import Draft
+from app.settings import Settings
+from benchmarks.alerts import draft
+from benchmarks.contestants import Ready
+from benchmarks.postgres import tidy_up
+from benchmarks.receiver import AT_ONCE, Receiver
+from benchmarks.tocsin import BATCH, Tocsin, opened
+
+
+class TocsinBacklog:
+    """A backlog that is there when the webhooks are set active: how fast it is delivered."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        receiver: Receiver,
+        count: int,
+        webhooks: int,
+        workers: int,
+        how: str = AT_ONCE,
+    ) -> None:
+        self.name = name
+        self.title = _title(workers)
+        self.count = count
+        self._settings = settings
+        self._receiver = receiver
+        self._webhooks = webhooks
+        self._workers = workers
+        self._how = how
+
+    @contextmanager
+    def ready(self, run: str) -> Iterator[Ready]:
+        urls = [self._receiver.url(run, number, self._how) for number in range(self._webhooks)]
+        with opened(self._settings) as tocsin:
+            # Inactive: what is raised for them is queued, and nobody may take it yet.
+            hooks = tocsin.make_webhooks(urls, active=False)
+            for batch in _batches([*hooks], self.count):
+                tocsin.raise_alerts(batch)
+            accepted = tocsin.accepted(hooks)
+            tidy_up(self._settings.database_url)
+            with tocsin.workers(self._workers) as pids:
+                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
+                yield Ready(
+                    pids,
+                    # Before the commit: from there on they may be taken, and the hint counts.
+                    release=lambda: tocsin.activate([*hooks], at_last=time.monotonic),
+                    accepted=lambda: accepted,
+                    is_settled=lambda: tocsin.open_count([*hooks]) == 0,
+                )
+            tocsin.delete([*hooks])
+
+
+class TocsinIntake:
+    """Alerts raised in batches while the workers run: from the first batch to the last receipt."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        receiver: Receiver,
+        count: int,
+        webhooks: int,
+        workers: int,
+    ) -> None:
+        self.name = name
+        self.title = _title(workers)
+        self.count = count
+        self._settings = settings
+        self._receiver = receiver
+        self._webhooks = webhooks
+        self._workers = workers
+
+    @contextmanager
+    def ready(self, run: str) -> Iterator[Ready]:
+        urls = [self._receiver.url(run, number) for number in range(self._webhooks)]
+        with opened(self._settings) as tocsin:
+            hooks = tocsin.make_webhooks(urls, active=True)
+            batches = _batches([*hooks], self.count)
+            tidy_up(self._settings.database_url)
+            with tocsin.workers(self._workers) as pids:
+                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
+                yield Ready(
+                    pids,
+                    release=lambda: _raise(tocsin, batches),
+                    accepted=lambda: tocsin.accepted(hooks),
+                    is_settled=lambda: tocsin.open_count([*hooks]) == 0,
+                )
+            tocsin.delete([*hooks])
+
+
+def _title(workers: int) -> str:
+    return f"Tocsin, {'one worker' if workers == 1 else 'two workers'}"
+
+
+def _batches(hooks: Sequence[int], count: int) -> list[list[Draft]]:
+    """So many alerts, each for one webhook, in turns."""
+    drafts = [draft(number, hooks[number % len(hooks)]) for number in range(count)]
+    return [drafts[begin : begin + BATCH] for begin in range(0, count, BATCH)]
+
+
+def _raise(tocsin: Tocsin, batches: Sequence[Sequence[Draft]]) -> float:
+    began_at = time.monotonic()
+    for batch in batches:
+        tocsin.raise_alerts(batch)
+    return began_at
