@@ -1,7 +1,7 @@
 """Routing with the rules, silences and inhibition as they are in the database now."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.domain.routing import (
 )
 from app.domain.silences import Recurrence, Silence, SilenceKind
 from models import Alert
+from models import Silence as SilenceRow
 
 # Of the open alerts that may inhibit one, the newest are looked at.
 MAX_SOURCES = 200
@@ -37,7 +38,7 @@ _LOAD = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RoutingTable:
     """What decides at `now`; good for one transaction."""
 
@@ -45,6 +46,7 @@ class RoutingTable:
     rules: tuple[Rule, ...]
     silences: tuple[Silence, ...]
     inhibitions: tuple[Inhibition, ...]
+    _held: set[int | None] = field(default_factory=set)
 
     def verdict(
         self,
@@ -57,10 +59,29 @@ class RoutingTable:
         inhibits itself.
         """
         routes, decisions = route(subject, named, self.rules)
-        muted_by = silenced(subject, self.silences, self.now) or self._inhibited(
-            session, subject, alert_id
-        )
+        muted_by = self._silenced(session, subject) or self._inhibited(session, subject, alert_id)
         return Verdict(routes, muted_by, decisions + ((muted_by,) if muted_by else ()))
+
+    def _silenced(self, session: Session, subject: Subject) -> RoutingDecision | None:
+        found = silenced(subject, self.silences, self.now)
+        while found is not None and found.silence_id not in self._held:
+            self._hold(session, found.silence_id)
+            found = silenced(subject, self.silences, self.now)
+        return found
+
+    def _hold(self, session: Session, silence_id: int | None) -> None:
+        """See a silence as it is now, and keep it so until the commit: who ends it must find the
+        alerts that it mutes here, or they would wait for an end that was taken back.
+        """
+        fresh = session.scalars(
+            select(SilenceRow)
+            .where(SilenceRow.id == silence_id)
+            .with_for_update(read=True)
+            .execution_options(populate_existing=True)
+        )
+        others = tuple(one for one in self.silences if one.id != silence_id)
+        self.silences = others + tuple(silence_of_row(row) for row in fresh)
+        self._held.add(silence_id)
 
     def _inhibited(
         self, session: Session, subject: Subject, alert_id: int | None
@@ -129,6 +150,10 @@ def silence_of(row: Mapping[str, Any]) -> Silence:
             recurrence["time_zone"],
         ),
     )
+
+
+def silence_of_row(row: SilenceRow) -> Silence:
+    return silence_of({column.name: getattr(row, column.name) for column in SilenceRow.__table__.c})
 
 
 def _time(value: datetime | str) -> datetime:
