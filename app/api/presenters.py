@@ -5,6 +5,7 @@ from typing import Any
 from app.domain.retry import DeliveryStatus
 from app.services.alerts import alert_data
 from app.services.deliveries import DeliveryView
+from app.services.silences import SilenceView
 from app.services.webhooks import WebhookView
 from models import Alert
 
@@ -57,4 +58,22 @@ def present_delivery(view: DeliveryView) -> dict[str, Any]:
         "created_at": row.created_at,
         "finished_at": row.finished_at,
         "attempts": view.attempts,
+    }
+
+
+def present_silence(view: SilenceView) -> dict[str, Any]:
+    row = view.row
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "comment": row.comment,
+        "matchers": row.matchers,
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
+        "recurrence": row.recurrence,
+        "created_by": row.created_by,
+        "status": view.status,
+        "in_force_until": view.in_force_until,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
     }
