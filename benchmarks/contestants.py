@@ -26,7 +26,7 @@ from app.adapters.embedded import Servers, dependent
 from app.api.schemas.webhooks import CHECK_DEFAULTS, DEFAULTS
 from app.deps import Deps, build
 from app.domain.alerts import EventType, message_body
-from app.services.alerts import Draft, raise_alerts
+from app.services.raising import Draft, raise_alerts
 from app.services.webhooks import change_webhook, create_webhook, delete_webhook, new_secret
 from app.settings import Settings, as_environment, load_settings
 from benchmarks import celery_task_per_alert as control

@@ -19,7 +19,7 @@ from models.routing import (
     RoutingRule,
     Silence,
 )
-from models.traffic import DeliveryPause, TrafficChange, WebhookTraffic
+from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
 from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "DeliveryRecord",
     "FollowUp",
     "GroupNews",
+    "HouseChange",
     "IdempotentRequest",
     "InhibitionRule",
     "JobExecution",

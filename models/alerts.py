@@ -24,6 +24,11 @@ class Alert(Base):
         Index("ix_alerts_status_id", "status", "id"),
         Index("ix_alerts_severity_id", "severity", "id"),
         Index("ix_alerts_source_id", "source", "id"),
+        Index(
+            "ix_alerts_expires_at",
+            "expires_at",
+            postgresql_where="expires_at IS NOT NULL AND status <> 'resolved'",
+        ),
         # Inhibition looks among what is open for labels.
         Index(
             "ix_alerts_open_labels",

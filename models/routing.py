@@ -141,6 +141,7 @@ class GroupNews(Base):
         ForeignKey(f"{SCHEMA}.alert_events.id", ondelete="CASCADE"), index=True
     )
     dropped_reason: Mapped[str | None] = mapped_column(Text)
+    dropped_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
 
 
@@ -150,7 +151,7 @@ class FollowUp(Base):
     `unmute`: route it again, since what muted it is over (`waits_for_alert_id` is the alert that
     inhibits it). `escalate`: tell the webhooks of step `number`. `remind`: tell those again who
     were told, and again after `repeat_minutes`; `number` counts the reminders.
-    `outcome` says what came of it once it is done: sent, acknowledged, resolved, expired …
+    `outcome` says what came of it once it is done: sent, acknowledged, resolved …
     """
 
     __tablename__ = "alert_follow_ups"

@@ -1,6 +1,16 @@
 """Traffic: how fast each webhook may be told at present, and what changed that."""
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, SmallInteger, Text, func
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import SCHEMA, TRAFFIC_SCHEMA, Base, CreatedAt, Id, Timestamp
@@ -52,6 +62,21 @@ class TrafficChange(Base):
     gate: Mapped[str] = mapped_column(Text)
     pace_per_second: Mapped[float | None] = mapped_column(Float)
     reason: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class HouseChange(Base):
+    """A change that holds for all webhooks: a pause, or what back-pressure refuses from now on."""
+
+    __tablename__ = "house_traffic_history"
+    __table_args__ = ({"schema": TRAFFIC_SCHEMA},)
+
+    id: Mapped[Id]
+    at: Mapped[CreatedAt] = mapped_column(index=True)
+    reason: Mapped[str] = mapped_column(Text)
+    refused_severities: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    undelivered: Mapped[int | None] = mapped_column(Integer)
+    by: Mapped[str | None] = mapped_column(Text)
     detail: Mapped[str | None] = mapped_column(Text)
 
 

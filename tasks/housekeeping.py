@@ -16,7 +16,8 @@ TASKS = {name: (job["task"], job["lane"]) for name, job in beat_schedule.JOBS.it
 
 
 def make_agenda(deps: Deps) -> Runner:
-    return Agenda(deps.unit_of_work, deps.clock, deps.settings.retry_schedule_seconds)
+    schedule = deps.settings.retry_schedule_seconds
+    return Agenda(deps.unit_of_work, deps.clock, deps.back_pressure, schedule)
 
 
 @celery.task(name="beat.heartbeat")

@@ -1,5 +1,6 @@
 """Alerts."""
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -20,13 +21,14 @@ from app.api.schemas.alerts import (
     AlertSchema,
     DeliveryPage,
     DeliveryQuery,
+    SnoozeSchema,
 )
 from app.deps import Work
 from app.errors import FieldErrors, Invalid, Malformed
-from app.services import alerts, deliveries
-from app.services.alerts import Draft
+from app.services import alerts, deliveries, lifecycle, raising
 from app.services.back_pressure import refusal
 from app.services.idempotency import answer_once
+from app.services.raising import Draft
 from models import Alert
 
 blueprint = Blueprint(
@@ -53,7 +55,7 @@ def _idempotency_key() -> str | None:
 
 
 def _raise(work: Work, drafts: list[Draft]) -> list[tuple[Alert, bool]]:
-    return alerts.raise_alerts(
+    return raising.raise_alerts(
         work.session,
         work.now,
         work.events,
@@ -90,8 +92,8 @@ def create_alert(data: dict[str, Any]) -> Response:
 
         def answer() -> tuple[int, dict[str, Any]]:
             deps().back_pressure.check(work.session, draft.severity)
-            unknown = alerts.unknown_targets(work.session, draft.webhook_ids or ())
-            alerts.check_targets(unknown, draft)
+            unknown = raising.unknown_targets(work.session, draft.webhook_ids or ())
+            raising.check_draft(unknown, draft, work.now)
             ((alert, is_new),) = _raise(work, [draft])
             return 201 if is_new else 200, _alert.dump(_shown(work, alert))
 
@@ -122,13 +124,13 @@ def create_alerts(data: dict[str, Any]) -> Response:
                 if draft.severity in refused:
                     errors[index] = {"severity": [refusal(draft.severity)]}
                     del drafts[index]
-            unknown = alerts.unknown_targets(
+            unknown = raising.unknown_targets(
                 work.session,
                 (target for draft in drafts.values() for target in draft.webhook_ids or ()),
             )
             for index, draft in list(drafts.items()):
                 try:
-                    alerts.check_targets(unknown, draft)
+                    raising.check_draft(unknown, draft, work.now)
                 except Invalid as error:
                     errors[index] = error.errors or {}
                     del drafts[index]
@@ -187,7 +189,7 @@ def list_alert_deliveries(query: dict[str, Any], alert_id: int) -> dict[str, Any
 def acknowledge_alert(alert_id: int) -> dict[str, Any]:
     """Acknowledge an alert. Twice is no error."""
     with deps().unit_of_work() as work:
-        alert, _changed = alerts.acknowledge(
+        alert, _changed = lifecycle.acknowledge(
             work.session, work.now, work.events, alert_id, principal().name
         )
         return _shown(work, alert)
@@ -198,10 +200,37 @@ def acknowledge_alert(alert_id: int) -> dict[str, Any]:
 def resolve_alert(alert_id: int) -> dict[str, Any]:
     """Resolve an alert. Twice is no error."""
     with deps().unit_of_work() as work:
-        alert, _changed = alerts.resolve(
+        alert, _changed = lifecycle.resolve(
             work.session, work.now, work.events, alert_id, principal().name
         )
         return _shown(work, alert)
+
+
+@blueprint.post("/<id:alert_id>/snooze")
+@blueprint.arguments(SnoozeSchema)
+@blueprint.response(200, AlertSchema)
+def snooze_alert(data: dict[str, Any], alert_id: int) -> dict[str, Any]:
+    """Tell nobody of an alert for a while; then those who were told are reminded, once.
+
+    Snoozing again moves the end. Acknowledging or resolving ends it. What is acknowledged or
+    resolved already is not changed.
+    """
+    with deps().unit_of_work() as work:
+        until = data.get("until") or work.now + timedelta(minutes=data["minutes"])
+        if until <= work.now:
+            raise Invalid({"until": ["Must be in the future."]})
+        alert = lifecycle.snooze(
+            work.session, work.now, work.events, alert_id, until, principal().name
+        )
+        return _shown(work, alert)
+
+
+@blueprint.post("/<id:alert_id>/unsnooze")
+@blueprint.response(200, AlertSchema)
+def unsnooze_alert(alert_id: int) -> dict[str, Any]:
+    """End a snooze early. Without one it changes nothing."""
+    with deps().unit_of_work() as work:
+        return _shown(work, lifecycle.unsnooze(work.session, work.now, work.events, alert_id))
 
 
 @blueprint.post("/acknowledge-batch")
@@ -210,6 +239,6 @@ def resolve_alert(alert_id: int) -> dict[str, Any]:
 def acknowledge_alerts(data: dict[str, list[int]]) -> dict[str, list[int]]:
     """Acknowledge many alerts."""
     with deps().unit_of_work() as work:
-        return alerts.acknowledge_batch(
+        return lifecycle.acknowledge_batch(
             work.session, work.now, work.events, data["alert_ids"], principal().name
         )

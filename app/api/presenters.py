@@ -3,9 +3,9 @@
 from typing import Any
 
 from app.domain.retry import DeliveryStatus
-from app.services.alerts import alert_data
 from app.services.deliveries import DeliveryView
 from app.services.silences import SilenceView
+from app.services.telling import alert_data
 from app.services.webhooks import WebhookView
 from models import Alert
 

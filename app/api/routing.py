@@ -5,7 +5,7 @@ from typing import Any
 from app.api.context import deps
 from app.api.openapi import Blueprint
 from app.api.schemas.routing import RoutingAnswerSchema, RoutingTestSchema
-from app.domain.matchers import Subject
+from app.services.raising import Draft
 from app.services.routing_preview import preview
 
 blueprint = Blueprint(
@@ -18,6 +18,5 @@ blueprint = Blueprint(
 @blueprint.response(200, RoutingAnswerSchema)
 def test(data: dict[str, Any]) -> dict[str, Any]:
     """Whom this alert would reach now, and why. Nothing is raised, nobody is told."""
-    subject = Subject(data["severity"], data["source"], data["labels"])
     with deps().unit_of_work() as work:
-        return preview(work.session, work.now, subject, data["webhook_ids"])
+        return preview(work.session, work.now, Draft(**data))

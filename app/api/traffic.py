@@ -6,6 +6,7 @@ from app.api.context import deps, page_answer, page_request, principal
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.traffic import (
+    HouseChangePage,
     PauseRequestSchema,
     PauseSchema,
     TrafficChangePage,
@@ -51,7 +52,17 @@ def pause(data: dict[str, Any]) -> traffic_reports.Pause | None:
 def resume() -> None:
     """Lift the pause."""
     with deps().unit_of_work() as work:
-        traffic_reports.resume(work.session, work.events)
+        traffic_reports.resume(work.session, work.events, principal().name)
+
+
+@blueprint.get("/traffic/history")
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, HouseChangePage)
+def history(query: dict[str, Any]) -> dict[str, Any]:
+    """Pauses, and what back-pressure began or ceased to refuse, the newest first."""
+    with deps().reading() as session:
+        page = traffic_reports.house_history(session, page_request(query))
+    return page_answer(page, page.items)
 
 
 @blueprint.get("/webhooks/<id:webhook_id>/traffic")

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     WEBHOOK_DELETED = "webhook_deleted"
     WEBHOOK_DISABLED = "webhook_disabled"
     SUPERSEDED = "superseded"
+    ACKNOWLEDGED = "acknowledged"
     EXPIRED = "expired"
     NEVER_TOLD = "never_told"
     HELD_BEHIND_EARLIER = "held_behind_earlier"

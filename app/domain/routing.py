@@ -22,6 +22,14 @@ class RoutingReason(StrEnum):
     INHIBITED = "inhibited"
 
 
+class GroupReason(StrEnum):
+    """What became of news in a group. What was dropped has the reason that dropped it."""
+
+    GATHERED = "gathered"
+    TOLD = "told_with_group"
+
+
+PLAIN = frozenset({RoutingReason.NAMED_BY_ALERT, RoutingReason.NO_RULE_MATCHED})
 MUTING = frozenset({RoutingReason.SILENCED, RoutingReason.IN_MAINTENANCE, RoutingReason.INHIBITED})
 
 
@@ -109,6 +117,11 @@ class Verdict:
     routes: tuple[Route, ...]
     muted_by: RoutingDecision | None
     decisions: tuple[RoutingDecision, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it follows from the alert alone, so that nobody needs to write it down."""
+        return all(decision.reason in PLAIN for decision in self.decisions)
 
 
 def route(

@@ -57,6 +57,14 @@ class TrafficReason(StrEnum):
     BY_HAND = "by_hand"
 
 
+class HouseReason(StrEnum):
+    """Why traffic changed for all webhooks at once."""
+
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    BACK_PRESSURE = "back_pressure"  # more or fewer severities are refused from now on
+
+
 class Evidence(StrEnum):
     """What an outcome says about its webhook."""
 

@@ -2,13 +2,16 @@
 
 import threading
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.adapters.clock import Clock
 from app.domain.alerts import Severity
 from app.domain.back_pressure import REFUSED_FROM, RETRY_AFTER_SECONDS, refused_severities
+from app.domain.traffic import HouseReason
 from app.errors import Unavailable
+from app.services.traffic import lock_traffic
+from models import HouseChange
 
 # Counting the queue costs milliseconds when it is long: once in a while is enough.
 COUNTED_EVERY_SECONDS = 1.0
@@ -44,10 +47,41 @@ class BackPressure:
         """The severities that are refused at present."""
         return refused_severities(self.undelivered(session), self.limit)
 
+    def note_change(self, session: Session) -> bool:
+        """Write it down when other severities are refused than were when that was last written
+        down; whether it was.
+        """
+        refused = sorted(self.refuses(session))
+        if refused == _last_noted(session):
+            return False
+        # Where several keep the agenda, one of them writes.
+        lock_traffic(session)
+        if refused == _last_noted(session):
+            return False
+        session.add(
+            HouseChange(
+                reason=HouseReason.BACK_PRESSURE,
+                refused_severities=refused,
+                undelivered=self._undelivered,
+                detail=f"the limit is {self.limit}",
+            )
+        )
+        return True
+
     def check(self, session: Session, severity: str) -> None:
         """Raises Unavailable when an alert of this severity is refused at present."""
         if severity in self.refuses(session):
             raise Unavailable(refusal(severity), retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _last_noted(session: Session) -> list[str]:
+    last = session.scalar(
+        select(HouseChange.refused_severities)
+        .where(HouseChange.reason == HouseReason.BACK_PRESSURE)
+        .order_by(HouseChange.id.desc())
+        .limit(1)
+    )
+    return last or []
 
 
 def refusal(severity: str) -> str:

@@ -25,6 +25,27 @@ def note(alert: Alert, now: datetime, decisions: Sequence[RoutingDecision]) -> N
     alert.decisions = [*alert.decisions, *noted][:MAX_NOTED]
 
 
+def note_news(alert: Alert, now: datetime, decision: RoutingDecision) -> None:
+    """The same, unless it was the last thing that was noted: who looks again every minute and
+    finds the same has nothing to say.
+    """
+    said = _shown(decision, now)
+    last = alert.decisions[-1] if alert.decisions else {}
+    if said | {"at": None} != last | {"at": None}:
+        note(alert, now, [decision])
+
+
+def noted(alert: Alert) -> Sequence[dict[str, Any]]:
+    """What was decided about an alert, the oldest first. What follows from the alert alone was not
+    written down.
+    """
+    if alert.decisions:
+        return alert.decisions
+    named = alert.webhook_ids is not None
+    reason = RoutingReason.NAMED_BY_ALERT if named else RoutingReason.NO_RULE_MATCHED
+    return [_shown(RoutingDecision(reason), alert.created_at)]
+
+
 def _shown(decision: RoutingDecision, now: datetime) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "at": now.isoformat(),

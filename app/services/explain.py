@@ -5,38 +5,39 @@ attempts, gates, checks and follow-ups left on record. Only what waits now is ju
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.domain.alerts import AlertStatus
 from app.domain.retry import DeliveryStatus
-from app.domain.routing import RoutingReason
+from app.domain.routing import GroupReason, RoutingReason
+from app.domain.told import WebhookFacts, why_told
 from app.domain.traffic import Gate
-from app.domain.waiting import WaitingDelivery, WebhookRoad, why_it_waits
+from app.domain.waiting import WaitingDelivery, WaitingReason, WebhookRoad, why_it_waits
 from app.services.alerts import get_alert
+from app.services.decisions import noted
+from app.services.groups import WAITING
 from app.services.traffic_reports import current_pause
-from models import Alert, DeliveryAttempt, FollowUp, GroupNews, TrafficChange
+from models import (
+    Alert,
+    AlertEvent,
+    AlertGroup,
+    DeliveryAttempt,
+    FollowUp,
+    GroupNews,
+    RoutingRule,
+    TrafficChange,
+)
 
 MAX_WEBHOOKS = 1000
 # Of a delivery's changes of gate and pace, and of its checks, the newest.
 MAX_CHANGES = 50
 OPEN = frozenset({DeliveryStatus.PENDING, DeliveryStatus.RETRYING})
-
-
-class NotToldReason(StrEnum):
-    """Why a webhook has no message about an alert. The routing's own reasons come besides."""
-
-    MADE_LATER = "made_after_the_alert"
-    INACTIVE = "webhook_inactive"
-    ABOUT_ITSELF = "alert_is_about_it"
-    NOT_NAMED = "not_named_by_alert"
-    NOT_IN_RULE = "not_in_matching_rule"
-    GROUP_WAITS = "group_waits"
-    NOBODY_TOLD = "nobody_told"
 
 
 _DELIVERIES = text(
@@ -99,18 +100,27 @@ def explain(session: Session, now: datetime, alert_id: int) -> dict[str, Any]:
     roads = session.execute(_ROADS, {"told": list(deliveries), "most": MAX_WEBHOOKS}).all()
     attempts = _attempts(session, [row.id for rows in deliveries.values() for row in rows])
     is_paused = current_pause(session) is not None
-    group_waits = _group_waits(session, alert_id)
+    decisions, follow_ups = noted(alert), _follow_ups(session, alert_id)
+    said = [RoutingReason(one["reason"]) for one in decisions if one["stage"] == "routing"]
+    context = _context(session, alert, decisions, follow_ups)
     return {
         "alert_id": alert_id,
         "status": alert.status,
-        "decisions": [_with_times(decision) for decision in alert.decisions],
-        "follow_ups": _follow_ups(session, alert_id),
+        "decisions": sorted(
+            [
+                *_of_its_life(alert),
+                *(_with_times(decision) for decision in decisions),
+                *_of_its_groups(session, alert_id),
+            ],
+            key=lambda one: one["at"],
+        ),
+        "follow_ups": follow_ups,
         "webhooks": [
             {
                 "webhook_id": road.id,
                 "name": road.name,
                 "told": any(row.status == DeliveryStatus.DELIVERED for row in deliveries[road.id]),
-                "reason": _why(alert, road, deliveries[road.id], group_waits),
+                "reason": why_told(said, _facts(alert, road, context, bool(deliveries[road.id]))),
                 "messages": [
                     _message(session, now, alert, row, road, attempts[row.id], is_paused)
                     for row in deliveries[road.id]
@@ -119,6 +129,59 @@ def explain(session: Session, now: datetime, alert_id: int) -> dict[str, Any]:
             for road in roads
         ],
     }
+
+
+def _of_its_life(alert: Alert) -> Iterator[dict[str, Any]]:
+    yield {
+        "at": alert.created_at,
+        "stage": "alert",
+        "reason": "raised",
+        "detail": f"by {alert.created_by}",
+    }
+    if alert.acknowledged_at is not None:
+        yield {
+            "at": alert.acknowledged_at,
+            "stage": "alert",
+            "reason": AlertStatus.ACKNOWLEDGED,
+            "detail": f"by {alert.acknowledged_by}",
+        }
+    if alert.resolved_at is not None:
+        yield {
+            "at": alert.resolved_at,
+            "stage": "alert",
+            "reason": AlertStatus.RESOLVED,
+            "detail": f"by {alert.resolved_by}",
+        }
+    if alert.snoozed_until is not None:
+        yield {
+            "at": alert.updated_at,
+            "stage": "alert",
+            "reason": WaitingReason.SNOOZED,
+            "until": alert.snoozed_until,
+            "detail": f"by {alert.snoozed_by}",
+        }
+
+
+def _of_its_groups(session: Session, alert_id: int) -> Iterator[dict[str, Any]]:
+    rows = session.execute(
+        select(GroupNews, AlertGroup, AlertEvent.created_at)
+        .join(AlertGroup, AlertGroup.id == GroupNews.group_id)
+        .outerjoin(AlertEvent, AlertEvent.id == GroupNews.event_id)
+        .where(GroupNews.alert_id == alert_id)
+        .order_by(GroupNews.id)
+    )
+    for news, group, told_at in rows:
+        common = {"stage": "group", "rule_id": group.rule_id, "detail": news.type}
+        waits = news.event_id is None and news.dropped_reason is None
+        yield common | {
+            "at": news.created_at,
+            "reason": GroupReason.GATHERED,
+            "until": group.flush_at if waits else told_at,
+        }
+        if news.dropped_reason is not None:
+            yield common | {"at": news.dropped_at, "reason": news.dropped_reason}
+        elif news.event_id is not None:
+            yield common | {"at": told_at, "reason": GroupReason.TOLD}
 
 
 def _with_times(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,29 +194,50 @@ def _with_times(decision: Mapping[str, Any]) -> dict[str, Any]:
     return dict(decision) | times
 
 
-def _why(alert: Alert, road: Any, messages: Sequence[Any], group_waits: bool) -> str:
-    """The one reason, at a glance."""
-    decisions: Sequence[Mapping[str, Any]] = alert.decisions
-    said = [decision["reason"] for decision in decisions if decision["stage"] == "routing"]
-    # The last word counts: what was silenced may have been told when the silence was over.
-    positive = [RoutingReason.NAMED_BY_ALERT, RoutingReason.RULE_MATCHED]
-    if messages:
-        told_by = [reason for reason in said if reason in positive]
-        return str(told_by[-1]) if told_by else RoutingReason.NO_RULE_MATCHED
-    if alert.about_webhook_id == road.id:
-        return NotToldReason.ABOUT_ITSELF
-    if not road.is_active:
-        return NotToldReason.INACTIVE
-    if road.created_at > alert.created_at:
-        return NotToldReason.MADE_LATER
-    muting = [RoutingReason.SILENCED, RoutingReason.IN_MAINTENANCE, RoutingReason.INHIBITED]
-    if said and said[-1] in muting:
-        return str(said[-1])
-    if RoutingReason.NAMED_BY_ALERT in said:
-        return NotToldReason.NOT_NAMED
-    if group_waits:
-        return NotToldReason.GROUP_WAITS
-    return NotToldReason.NOT_IN_RULE if said else NotToldReason.NOBODY_TOLD
+def _facts(alert: Alert, road: Any, context: "_Context", has_messages: bool) -> WebhookFacts:
+    return WebhookFacts(
+        has_messages=has_messages,
+        alert_is_about_it=alert.about_webhook_id == road.id,
+        is_active=road.is_active,
+        is_younger_than_alert=road.created_at > alert.created_at,
+        is_named=road.id in (alert.webhook_ids or ()),
+        in_matched_rule=road.id in context.in_rules,
+        group_waits=road.id in context.in_waiting_groups,
+        step_waits=road.id in context.in_waiting_steps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """Webhooks that the alert's rules, groups and steps name."""
+
+    in_rules: frozenset[int]
+    in_waiting_groups: frozenset[int]
+    in_waiting_steps: frozenset[int]
+
+
+def _context(
+    session: Session,
+    alert: Alert,
+    decisions: Sequence[Mapping[str, Any]],
+    follow_ups: Sequence[FollowUp],
+) -> _Context:
+    matched = [one["rule_id"] for one in decisions if one["reason"] == RoutingReason.RULE_MATCHED]
+    named = select(func.unnest(RoutingRule.webhook_ids))
+    in_rules = session.scalars(named.where(RoutingRule.id.in_(matched)))
+    waiting = (
+        select(AlertGroup.rule_id)
+        .join(GroupNews, GroupNews.group_id == AlertGroup.id)
+        .where(GroupNews.alert_id == alert.id, *WAITING)
+    )
+    in_groups = session.scalars(named.where(RoutingRule.id.in_(waiting)))
+    in_steps = [
+        webhook_id
+        for one in follow_ups
+        if one.done_at is None
+        for webhook_id in one.webhook_ids or ()
+    ]
+    return _Context(frozenset(in_rules), frozenset(in_groups), frozenset(in_steps))
 
 
 def _message(
@@ -267,13 +351,3 @@ def _follow_ups(session: Session, alert_id: int) -> list[FollowUp]:
     return list(
         session.scalars(select(FollowUp).where(FollowUp.alert_id == alert_id).order_by(FollowUp.id))
     )
-
-
-def _group_waits(session: Session, alert_id: int) -> bool:
-    """Whether news of it waits for its group to be told."""
-    waiting = select(GroupNews.id).where(
-        GroupNews.alert_id == alert_id,
-        GroupNews.event_id.is_(None),
-        GroupNews.dropped_reason.is_(None),
-    )
-    return session.scalar(waiting.limit(1)) is not None

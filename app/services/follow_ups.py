@@ -4,7 +4,7 @@ Each is a row with a time. Who sees to an alert locks its row first, so acknowle
 up never cross.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -14,19 +14,22 @@ from sqlalchemy.orm import Session
 from app.domain.alerts import AlertStatus, EventType
 from app.domain.events import DeliveriesQueued, Event
 from app.domain.matchers import Subject
-from app.domain.routing import Route, RoutingDecision, RoutingReason, Verdict
-from app.services.decisions import note
-from app.services.groups import Membership, join
+from app.domain.routing import Route, RoutingDecision, Verdict
+from app.services.decisions import note, note_news
+from app.services.groups import Membership, join, remind
 from app.services.routing import RoutingTable, load_table
-from app.services.telling import News, active_webhooks, lock_owed, tell
+from app.services.telling import (
+    DIRECT,
+    DIRECT_OR_GROUPED,
+    News,
+    active_webhooks,
+    lock_owed,
+    tell,
+)
 from models import Alert, FollowUp
 
 # How often an inhibited alert is looked at again, though the end of what inhibits it says so too.
 LOOK_AGAIN = timedelta(seconds=60)
-OF_ALERT = (
-    "alert_id = :alert AND group_id IS NULL"
-    " OR id IN (SELECT event_id FROM pggit.alert_group_news WHERE alert_id = :alert)"
-)
 
 
 class Kind(StrEnum):
@@ -40,7 +43,7 @@ class Outcome(StrEnum):
     NOBODY_TO_TELL = "nobody_to_tell"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
-    EXPIRED = "expired"
+    RULE_DELETED = "rule_deleted"
 
 
 def subject_of(alert: Alert) -> Subject:
@@ -59,12 +62,13 @@ def send_out(
     news: list[News] = []
     members: list[Membership] = []
     plans: list[FollowUp] = []
+    active = active_webhooks(session, _named_by_rules(alerts))
     for alert, verdict in alerts:
         if verdict.muted_by is not None:
             plans.append(_unmute_later(alert, verdict.muted_by, now))
             continue
         direct = [route for route in verdict.routes if route.group is None]
-        targets = _union(session, direct)
+        targets = _union(direct, active)
         if direct:
             news.append(News(alert, EventType.FIRING, targets, expires_at=alert.expires_at))
         members += [
@@ -74,21 +78,34 @@ def send_out(
         ]
         plans += _plan(alert, verdict.routes, now)
     tell(session, now, news, retry_schedule)
-    join(session, now, members)
+    join(session, members)
     session.add_all(plans)
     session.flush()
 
 
-def _union(session: Session, routes: Sequence[Route]) -> Sequence[int] | None:
-    """All webhooks of the routes, each once; None: every active one."""
+def _named_by_rules(alerts: Sequence[tuple[Alert, Verdict]]) -> set[int]:
+    return {
+        webhook_id
+        for _, verdict in alerts
+        for route in verdict.routes
+        if route.rule is not None
+        for webhook_id in route.rule.webhook_ids
+    }
+
+
+def _union(routes: Sequence[Route], active: Collection[int]) -> Sequence[int] | None:
+    """All webhooks of the routes, each once; None: every active one. What rules name may be gone
+    by now; what an alert names itself was checked when it came.
+    """
     if any(route.webhook_ids is None for route in routes):
         return None
-    ids = list(dict.fromkeys(one for route in routes for one in route.webhook_ids or ()))
-    # What an alert names itself was checked when it came; what rules name may be gone by now.
-    if not ids or all(route.rule is None for route in routes):
-        return ids
-    active = active_webhooks(session, ids)
-    return [one for one in ids if one in active]
+    ids = dict.fromkeys(
+        webhook_id
+        for route in routes
+        for webhook_id in route.webhook_ids or ()
+        if route.rule is None or webhook_id in active
+    )
+    return list(ids)
 
 
 def _plan(alert: Alert, routes: Sequence[Route], now: datetime) -> list[FollowUp]:
@@ -149,7 +166,7 @@ def follow_up(
 ) -> int:
     """Do what is due with one alert, unless somebody has it right now: how much was done."""
     alert = session.scalars(
-        select(Alert).where(Alert.id == alert_id).with_for_update(skip_locked=True)
+        select(Alert).where(Alert.id == alert_id).with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if alert is None:
         return 0
@@ -176,16 +193,12 @@ def _do(
     table: RoutingTable,
     retry_schedule: Sequence[int],
 ) -> None:
-    if alert.status != AlertStatus.PENDING:
-        _done(one, now, Outcome(alert.status))
-    elif alert.expires_at is not None and alert.expires_at <= now:
-        _done(one, now, Outcome.EXPIRED)
-    elif alert.snoozed_until is not None and alert.snoozed_until > now:
+    if alert.snoozed_until is not None and alert.snoozed_until > now:
         one.due_at = alert.snoozed_until
     else:
         verdict = table.verdict(session, subject_of(alert), alert.webhook_ids, alert.id)
         if verdict.muted_by is not None:
-            note(alert, now, verdict.decisions)
+            note_news(alert, now, verdict.muted_by)
             one.due_at = verdict.muted_by.until or now + LOOK_AGAIN
             one.waits_for_alert_id = verdict.muted_by.alert_id
         elif one.kind == Kind.UNMUTE:
@@ -193,36 +206,51 @@ def _do(
             _done(one, now, Outcome.SENT)
             send_out(session, now, [(alert, verdict)], retry_schedule)
         else:
-            _tell_again(session, now, alert, one, retry_schedule)
+            told = _tell_again(session, now, alert, one, retry_schedule)
+            if one.repeat_minutes is not None:
+                one.due_at = now + timedelta(minutes=one.repeat_minutes)
+            else:
+                _done(one, now, Outcome.SENT if told else Outcome.NOBODY_TO_TELL)
 
 
 def _tell_again(
     session: Session, now: datetime, alert: Alert, one: FollowUp, retry_schedule: Sequence[int]
-) -> None:
-    owed = lock_owed(session, OF_ALERT, {"alert": alert.id})
+) -> bool:
+    """Tell the webhooks of a step, or remind those who were told; whether there were any."""
+    if one.kind == Kind.ESCALATE:
+        return _tell_directly(session, now, alert, one, one.webhook_ids or (), retry_schedule)
+    one.number += 1
+    grouped = remind(session, now, alert, one.rule_id)
+    if grouped and one.rule_id is not None:
+        return True  # it is a rule's reminder, and the rule tells in groups
+    told = lock_owed(session, DIRECT, {"alert": alert.id}).told
+    return _tell_directly(session, now, alert, one, sorted(told), retry_schedule) or grouped
+
+
+def _tell_directly(
+    session: Session,
+    now: datetime,
+    alert: Alert,
+    one: FollowUp,
+    webhook_ids: Sequence[int],
+    retry_schedule: Sequence[int],
+) -> bool:
+    owed = lock_owed(session, DIRECT_OR_GROUPED, {"alert": alert.id})
     # Who has not had the message before needs no second one to wait behind it.
     busy = {row.webhook_id for row in owed.open}
-    if one.kind == Kind.REMIND:
-        one.number += 1
-        wanted, extra = sorted(owed.told), {"reminder": one.number}
-    else:
-        wanted, extra = list(one.webhook_ids or ()), {"step": one.number}
-    active = active_webhooks(session, wanted)
-    targets = [target for target in wanted if target in active and target not in busy]
+    active = active_webhooks(session, webhook_ids)
+    targets = [target for target in webhook_ids if target in active and target not in busy]
     if targets:
         news = News(
             alert,
             EventType.FIRING,
             targets,
-            extra=extra,
+            extra={"step" if one.kind == Kind.ESCALATE else "reminder": one.number},
             follow_up_id=one.id,
             expires_at=alert.expires_at,
         )
         tell(session, now, [news], retry_schedule)
-    if one.repeat_minutes is not None:
-        one.due_at = now + timedelta(minutes=one.repeat_minutes)
-    else:
-        _done(one, now, Outcome.SENT if targets else Outcome.NOBODY_TO_TELL)
+    return bool(targets)
 
 
 def _done(one: FollowUp, now: datetime, outcome: Outcome) -> None:
@@ -249,6 +277,28 @@ def end_follow_ups(session: Session, now: datetime, alert: Alert) -> None:
             ),
             {"alert": alert.id},
         )
+
+
+def end_follow_ups_of_rule(session: Session, rule_id: int) -> None:
+    """A rule is deleted: its steps and reminders end with it."""
+    session.execute(
+        update(FollowUp)
+        .where(FollowUp.rule_id == rule_id, FollowUp.done_at.is_(None))
+        .values(done_at=func.now(), outcome=Outcome.RULE_DELETED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def look_again_at_muted(session: Session) -> None:
+    """Silences or inhibition rules have changed: what they muted is routed again at once."""
+    session.execute(
+        text(
+            "UPDATE pggit.alert_follow_ups SET due_at = now() WHERE id IN ("
+            "SELECT id FROM pggit.alert_follow_ups"
+            " WHERE kind = 'unmute' AND done_at IS NULL AND due_at > now()"
+            " FOR UPDATE SKIP LOCKED)"
+        )
+    )
 
 
 def postpone(session: Session, alert: Alert, until: datetime) -> None:
@@ -282,12 +332,4 @@ def _drop_snooze_reminder(session: Session, alert: Alert) -> None:
             " AND kind = 'remind' AND rule_id IS NULL AND repeat_minutes IS NULL"
         ),
         {"alert": alert.id},
-    )
-
-
-def is_plain(verdict: Verdict) -> bool:
-    """Whether a verdict follows from the alert alone, so that nobody needs to write it down."""
-    return all(
-        decision.reason in {RoutingReason.NAMED_BY_ALERT, RoutingReason.NO_RULE_MATCHED}
-        for decision in verdict.decisions
     )

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import EventType, Severity
@@ -25,13 +24,16 @@ from models import Alert, AlertGroup, GroupNews, RoutingRule
 # An alert that is told with so many others is found by its id.
 MAX_LISTED = 100
 IN_ORDER = (EventType.FIRING, EventType.ACKNOWLEDGED, EventType.RESOLVED)
-# The messages about these alerts, and those that may still be open.
-_TOLD_OR_OWED = (
-    "group_id = :group AND (created_at > now() - interval '7 days' OR id IN ("
-    "SELECT event_id FROM pggit.alert_group_news"
-    " WHERE group_id = :group AND alert_id = ANY(:alerts)))"
+# Which messages of a group some alerts were told by.
+_ABOUT_THESE = (
+    "id IN (SELECT event_id FROM pggit.alert_group_news"
+    " WHERE group_id = :group AND alert_id = ANY(:alerts))"
 )
 _SEVEREST_FIRST = list(reversed(Severity))
+
+
+# Of news that is still to be told.
+WAITING = (GroupNews.event_id.is_(None), GroupNews.dropped_reason.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,81 +50,120 @@ class Membership:
         return json.dumps(self.labels, sort_keys=True, ensure_ascii=False)
 
 
-def join(session: Session, now: datetime, members: Sequence[Membership]) -> None:
+# In the order of their keys: two batches with the same groups must not lock each other out.
+_JOIN = text(
+    """
+    INSERT INTO pggit.alert_groups AS g (rule_id, key, labels, flush_at)
+    SELECT t.rule_id, t.key, CAST(t.key AS jsonb), now() + make_interval(secs => t.wait)
+    FROM unnest(CAST(:rules AS bigint[]), CAST(:keys AS text[]), CAST(:waits AS int[]))
+        AS t (rule_id, key, wait)
+    ORDER BY t.rule_id, t.key
+    ON CONFLICT (rule_id, key) DO UPDATE SET flush_at = COALESCE(
+        g.flush_at,
+        GREATEST(excluded.flush_at, g.flushed_at + (
+            SELECT make_interval(secs => r.group_interval_seconds)
+            FROM pggit.routing_rules r WHERE r.id = g.rule_id
+        ))
+    )
+    RETURNING g.rule_id, g.key, g.id
+    """
+)
+
+
+def join(session: Session, members: Sequence[Membership]) -> None:
     """Let new alerts wait in their groups to be told of."""
-    # In the order of their keys: two batches with the same groups must not lock each other out.
-    for member in sorted(members, key=_sort_key):
-        rule = member.rule
-        statement = insert(AlertGroup).values(
-            rule_id=rule.id,
-            key=member.key,
-            labels=member.labels,
-            flush_at=now + timedelta(seconds=rule.group_wait_seconds),
+    if not members:
+        return
+    distinct = {(one.rule.id, one.key): one.rule for one in members}
+    rows = session.execute(
+        _JOIN,
+        {
+            "rules": [rule_id for rule_id, _ in distinct],
+            "keys": [key for _, key in distinct],
+            "waits": [rule.group_wait_seconds for rule in distinct.values()],
+        },
+    )
+    groups = {(rule_id, key): group_id for rule_id, key, group_id in rows}
+    session.add_all(
+        GroupNews(
+            group_id=groups[one.rule.id, one.key], alert_id=one.alert.id, type=EventType.FIRING
         )
-        group_id = session.scalars(
-            statement.on_conflict_do_update(
-                index_elements=[AlertGroup.rule_id, AlertGroup.key],
-                set_={
-                    "flush_at": func.coalesce(
-                        AlertGroup.flush_at,
-                        func.greatest(
-                            statement.excluded.flush_at,
-                            AlertGroup.flushed_at + timedelta(seconds=rule.group_interval_seconds),
-                        ),
-                    )
-                },
-            ).returning(AlertGroup.id)
-        ).one()
-        session.add(GroupNews(group_id=group_id, alert_id=member.alert.id, type=EventType.FIRING))
+        for one in members
+    )
     session.flush()
 
 
-def _sort_key(member: Membership) -> tuple[int, str]:
-    return member.rule.id, member.key
+def add_news(
+    session: Session, now: datetime, alert: Alert, event_type: EventType, reason: Reason
+) -> None:
+    """News of the end of an alert for the groups that it is in; what it makes needless is dropped
+    with the reason.
 
-
-def add_news(session: Session, now: datetime, alert: Alert, event_type: EventType) -> None:
-    """News of an alert for the groups that it is in.
-
-    The end of one whose firing has not been told yet takes both out: nobody hears of either.
+    Where the firing has not been told, its resolution takes both out: nobody hears of either.
     """
-    groups = session.scalars(
+    for group in _lock_groups_of(session, alert.id):
+        news = session.scalars(
+            select(GroupNews)
+            .where(GroupNews.group_id == group.id, GroupNews.alert_id == alert.id)
+            .order_by(GroupNews.id)
+            # Who flushed the group meanwhile was waited for: see what he wrote.
+            .execution_options(populate_existing=True)
+        ).all()
+        waiting = [one for one in news if one.event_id is None and one.dropped_reason is None]
+        was_told = any(one.event_id is not None for one in news)
+        if was_told or event_type is EventType.RESOLVED:
+            for one in waiting:
+                one.dropped_reason, one.dropped_at = reason, now
+        if was_told or (waiting and event_type is not EventType.RESOLVED):
+            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=event_type))
+            _flush_soon(session, now, group)
+    session.flush()
+
+
+def remind(session: Session, now: datetime, alert: Alert, rule_id: int | None) -> bool:
+    """Tell the firing of an alert again in its groups (of one rule, if that is given). Whether
+    there are any.
+    """
+    groups = [
+        group for group in _lock_groups_of(session, alert.id) if rule_id in {None, group.rule_id}
+    ]
+    for group in groups:
+        firing_waits = select(GroupNews.id).where(
+            GroupNews.group_id == group.id,
+            GroupNews.alert_id == alert.id,
+            GroupNews.type == EventType.FIRING,
+            *WAITING,
+        )
+        if session.scalar(firing_waits.limit(1)) is None:
+            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=EventType.FIRING))
+            _flush_soon(session, now, group)
+    session.flush()
+    return bool(groups)
+
+
+def _lock_groups_of(session: Session, alert_id: int) -> Sequence[AlertGroup]:
+    return session.scalars(
         select(AlertGroup)
-        .where(AlertGroup.id.in_(select(GroupNews.group_id).where(GroupNews.alert_id == alert.id)))
+        .where(AlertGroup.id.in_(select(GroupNews.group_id).where(GroupNews.alert_id == alert_id)))
         .order_by(AlertGroup.id)
-        # Who flushes one of them now is waited for.
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
-    for group in groups:
-        firing = session.scalars(
-            select(GroupNews)
-            .where(
-                GroupNews.group_id == group.id,
-                GroupNews.alert_id == alert.id,
-                GroupNews.type == EventType.FIRING,
-            )
-            .order_by(GroupNews.id.desc())
-            .limit(1)
-            .execution_options(populate_existing=True)
-        ).one()
-        if event_type is EventType.RESOLVED and firing.event_id is None:
-            session.execute(
-                update(GroupNews)
-                .where(
-                    GroupNews.group_id == group.id,
-                    GroupNews.alert_id == alert.id,
-                    GroupNews.event_id.is_(None),
-                    GroupNews.dropped_reason.is_(None),
-                )
-                .values(dropped_reason=Reason.SUPERSEDED)
-            )
-        elif firing.dropped_reason is None:
-            rule = session.get_one(RoutingRule, group.rule_id)
-            if group.flush_at is None:
-                interval = timedelta(seconds=rule.group_interval_seconds)
-                group.flush_at = func.greatest(now, AlertGroup.flushed_at + interval)
-            session.add(GroupNews(group_id=group.id, alert_id=alert.id, type=event_type))
+
+
+def _flush_soon(session: Session, now: datetime, group: AlertGroup) -> None:
+    """As soon as its interval lets it."""
+    if group.flush_at is None:
+        rule = session.get_one(RoutingRule, group.rule_id)
+        interval = timedelta(seconds=rule.group_interval_seconds)
+        group.flush_at = max(now, group.flushed_at + interval) if group.flushed_at else now
+
+
+def end_postponement(session: Session, alert_id: int, until: datetime) -> None:
+    """Groups that wait until then, for this alert to be told, tell its news now."""
+    for group in _lock_groups_of(session, alert_id):
+        if group.flush_at == until:
+            group.flush_at = func.now()
     session.flush()
 
 
@@ -143,18 +184,14 @@ def flush_group(
     group = session.scalars(
         select(AlertGroup)
         .where(AlertGroup.id == group_id)
-        .with_for_update(skip_locked=not even_early)
+        .with_for_update(key_share=True, skip_locked=not even_early)
     ).one_or_none()
     if group is None or group.flush_at is None or (group.flush_at > now and not even_early):
         return False
     rows = session.execute(
         select(GroupNews, Alert)
         .join(Alert, Alert.id == GroupNews.alert_id)
-        .where(
-            GroupNews.group_id == group_id,
-            GroupNews.event_id.is_(None),
-            GroupNews.dropped_reason.is_(None),
-        )
+        .where(GroupNews.group_id == group_id, *WAITING)
         .order_by(GroupNews.id)
     ).all()
     ready = [(news, alert) for news, alert in rows if not _is_snoozed(alert, now)]
@@ -188,13 +225,14 @@ def _tell_group(
 ) -> bool:
     """One message for every webhook of the rule (of a firing) or that was told (of its end)."""
     alert_ids = [alert.id for _, alert in members]
-    owed = lock_owed(session, _TOLD_OR_OWED, {"group": group.id, "alerts": alert_ids})
+    owed = lock_owed(session, _ABOUT_THESE, {"group": group.id, "alerts": alert_ids})
     behind = owed.behind()
-    targets = (
-        sorted(active_webhooks(session, rule.webhook_ids))
-        if event_type is EventType.FIRING
-        else sorted(behind)
-    )
+    targets = sorted(behind)
+    if event_type is EventType.FIRING:
+        # A webhook is not told of its own illness, unless there is more to tell.
+        about = {alert.about_webhook_id for _, alert in members}
+        itself = about if len(about) == 1 else set()
+        targets = sorted(active_webhooks(session, rule.webhook_ids) - itself)
     severest = min(
         (alert for _, alert in members),
         key=lambda alert: (_SEVEREST_FIRST.index(Severity(alert.severity)), alert.id),
@@ -203,7 +241,7 @@ def _tell_group(
         {name: getattr(alert, name) for name in ("id", "title", "severity", "status", "labels")}
         for _, alert in members[:MAX_LISTED]
     ]
-    about = {
+    shown = {
         "group": {
             "rule": rule.name,
             "labels": group.labels,
@@ -218,7 +256,7 @@ def _tell_group(
         severest,
         event_type,
         targets,
-        extra=about,
+        extra=shown,
         group_id=group.id,
         expires_at=expires_at if event_type is EventType.FIRING else None,
     )

@@ -25,8 +25,9 @@ from app.domain.health import (
     judge,
 )
 from app.errors import NotFound
-from app.services.alerts import Draft, raise_alerts, resolve
+from app.services.lifecycle import resolve
 from app.services.messages import USER_AGENT
+from app.services.raising import Draft, raise_alerts
 from app.services.traffic import recovered
 from app.services.webhooks import get_row
 from models import Alert

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
+from app.services.follow_ups import look_again_at_muted
 from app.services.paging import Page, PageRequest, paginate
-from app.services.silences import look_again_at_muted
 from models import InhibitionRule
 
 

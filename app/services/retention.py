@@ -118,6 +118,15 @@ _PURGES: dict[str, TextClause] = {
         )
         """  # noqa: S608
     ),
+    "house_traffic_history": text(
+        f"""
+        DELETE FROM pggit_traffic.house_traffic_history WHERE id IN (
+            SELECT id FROM pggit_traffic.house_traffic_history
+            WHERE at < now() - interval '{_KEEP["traffic_history"]}'
+            ORDER BY at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
     # Who is owed something by a webhook that stays disabled gets an end, and a reason.
     "cancelled_for_disabled_webhooks": text(
         f"""

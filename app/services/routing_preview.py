@@ -9,29 +9,24 @@ from sqlalchemy.orm import Session
 
 from app.domain.matchers import Subject
 from app.domain.routing import Route, Rule, Verdict
-from app.errors import Invalid
-from app.services.explain import MAX_WEBHOOKS, NotToldReason
+from app.domain.told import NotToldReason
+from app.services.explain import MAX_WEBHOOKS
+from app.services.raising import Draft, check_draft, unknown_targets
 from app.services.routing import load_table
 from models import AlertGroup, RoutingRule, Webhook, WebhookHealth
 
 
-def preview(
-    session: Session, now: datetime, subject: Subject, named: Sequence[int] | None
-) -> dict[str, Any]:
-    """`routes`, `targets` (whom they name, each once), `muted_by`, and all `decisions`. `named` are
-    the webhooks that the alert names itself, if it does.
+def preview(session: Session, now: datetime, draft: Draft) -> dict[str, Any]:
+    """`routes`, `targets` (whom they name, each once), `muted_by`, and all `decisions`.
 
-    Raises Invalid when it names one that raising it would refuse.
+    Raises Invalid for a draft that could not be raised.
     """
-    verdict = load_table(session, now).verdict(session, subject, named)
-    targets = _targets(session, verdict)
-    unknown = sorted(one["webhook_id"] for one in targets if not one["is_active"])
-    if named is not None and unknown:
-        names = ", ".join(map(str, unknown))
-        raise Invalid({"webhook_ids": [f"There is no active webhook {names}."]})
+    check_draft(unknown_targets(session, draft.webhook_ids or ()), draft, now)
+    subject = Subject(draft.severity, draft.source, dict(draft.labels))
+    verdict = load_table(session, now).verdict(session, subject, draft.webhook_ids)
     return {
         "routes": [_shown(session, now, route) for route in verdict.routes],
-        "targets": targets,
+        "targets": _targets(session, verdict),
         "muted_by": verdict.muted_by,
         "decisions": verdict.decisions,
     }

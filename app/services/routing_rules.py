@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid, NotFound
+from app.services.follow_ups import end_follow_ups_of_rule
 from app.services.paging import Page, PageRequest, paginate
 from models import RoutingRule, Webhook
 
@@ -22,7 +23,8 @@ def create_rule(session: Session, data: Mapping[str, Any]) -> RoutingRule:
 
 
 def get_rule(session: Session, rule_id: int, *, lock: bool = False) -> RoutingRule:
-    rule = session.get(RoutingRule, rule_id, with_for_update=lock)
+    # An alert that joins one of its groups refers to it, and does not wait for who changes it.
+    rule = session.get(RoutingRule, rule_id, with_for_update={"key_share": True} if lock else None)
     if rule is None or rule.deleted_at is not None:
         raise NotFound("There is no such routing rule.")
     return rule
@@ -51,12 +53,14 @@ def change_rule(
 
 
 def delete_rule(session: Session, now: datetime, rule_id: int) -> None:
-    """It routes nothing any more. Its groups stay: what they gather is told in its time, and so is
-    the end of what they have told.
+    """It routes nothing any more, and its steps and reminders end. Its groups stay: what they
+    gather is told in its time, and so is the end of what they have told.
     """
     rule = get_rule(session, rule_id, lock=True)
     rule.deleted_at = rule.updated_at = now
     rule.is_active = False
+    session.flush()
+    end_follow_ups_of_rule(session, rule_id)
 
 
 def _check_webhooks(session: Session, data: Mapping[str, Any]) -> None:

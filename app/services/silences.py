@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, text
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.silences import SilenceStatus, in_force_until, status_of
 from app.errors import Conflict, Invalid, NotFound
+from app.services.follow_ups import look_again_at_muted
 from app.services.paging import Page, PageRequest, paginate
 from app.services.routing import silence_of_row
 from models import Silence
@@ -124,15 +125,3 @@ def delete_silence(session: Session, silence_id: int) -> None:
     session.delete(get_row(session, silence_id, lock=True))
     session.flush()
     look_again_at_muted(session)
-
-
-def look_again_at_muted(session: Session) -> None:
-    """Let what waits until it is not muted any more be looked at now."""
-    session.execute(
-        text(
-            # Who is being seen to at this moment has its follow-ups ended, or put off, anyway.
-            "UPDATE pggit.alert_follow_ups SET due_at = now() WHERE id IN ("
-            "SELECT id FROM pggit.alert_follow_ups WHERE kind = 'unmute' AND done_at IS NULL"
-            " AND due_at > now() FOR UPDATE SKIP LOCKED)"
-        )
-    )

@@ -4,7 +4,7 @@ The order of locks, for all who touch an alert: its row, its groups by id, webho
 deliveries by id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,13 @@ ALERT_FIELDS = (
     "resolved_at",
     "snoozed_by",
     "snoozed_until",
+)
+
+
+# Which events an alert was told by: by itself, or with others of its group.
+DIRECT = "alert_id = :alert AND group_id IS NULL"
+DIRECT_OR_GROUPED = (
+    f"{DIRECT} OR id IN (SELECT event_id FROM pggit.alert_group_news WHERE alert_id = :alert)"  # noqa: S608
 )
 
 
@@ -172,8 +179,10 @@ def _head_start(alert: Alert) -> int:
     return HEAD_START_SECONDS[Severity(alert.severity)]
 
 
-def active_webhooks(session: Session, webhook_ids: Sequence[int]) -> set[int]:
+def active_webhooks(session: Session, webhook_ids: Collection[int]) -> set[int]:
     """Those of the ids that may be told: rules keep the ids of webhooks that are gone."""
+    if not webhook_ids:
+        return set()
     return set(
         session.scalars(
             select(Webhook.id).where(
@@ -234,7 +243,7 @@ def lock_owed(session: Session, events: str, parameters: Mapping[str, Any]) -> O
     return Owed(frozenset(told), open_rows)
 
 
-def cancel(session: Session, delivery_ids: Sequence[int], reason: Reason) -> None:
+def cancel(session: Session, delivery_ids: Collection[int], reason: Reason) -> None:
     """Cancel locked deliveries of which no attempt was made, and behind which nothing waits."""
     if not delivery_ids:
         return

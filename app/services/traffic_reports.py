@@ -9,9 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.events import DeliveriesQueued, Event
+from app.domain.traffic import HouseReason
 from app.services.paging import Page, PageRequest, paginate
 from app.services.webhooks import get_row
-from models import DeliveryPause, TrafficChange
+from models import DeliveryPause, HouseChange, TrafficChange
 
 # `half_open` is not stored: it is a closed gate whose rest is over.
 _GATE = (
@@ -85,14 +86,23 @@ def current_pause(session: Session) -> Pause | None:
 
 def pause(session: Session, by: str, reason: str | None) -> None:
     """Claim nothing more. What is in flight ends as it ends. Twice is no error: the first stays."""
-    session.execute(
+    made = session.scalar(
         insert(DeliveryPause)
         .values(id=1, paused_by=by, reason=reason)
         .on_conflict_do_nothing(index_elements=[DeliveryPause.id])
+        .returning(DeliveryPause.id)
     )
+    if made:
+        session.add(HouseChange(reason=HouseReason.PAUSED, by=by, detail=reason))
 
 
-def resume(session: Session, events: list[Event]) -> None:
+def resume(session: Session, events: list[Event], by: str) -> None:
     """Go on; twice is no error."""
-    session.execute(delete(DeliveryPause))
-    events.append(DeliveriesQueued())
+    if session.scalar(delete(DeliveryPause).returning(DeliveryPause.id)):
+        session.add(HouseChange(reason=HouseReason.RESUMED, by=by))
+        events.append(DeliveriesQueued())
+
+
+def house_history(session: Session, request: PageRequest) -> Page[HouseChange]:
+    """Pauses and changes of back-pressure, the newest first."""
+    return paginate(session, select(HouseChange), HouseChange.id, request)

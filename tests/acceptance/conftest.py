@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
 from tests.harness.system import PASSWORD, System, running_system
+from tests.harness.waiting import eventually
 
 KEPT = ["users", "workers", "scheduled_job_execution"]
 
@@ -34,8 +36,18 @@ def client(admin: Client, system: System) -> Client:
         ).fetchone()
         assert tables is not None
         # Identities go on, so that what a worker still writes about the old can't hit the new.
-        sql.execute(f"TRUNCATE {tables[0]} CASCADE")
+        statement = f"TRUNCATE {tables[0]} CASCADE"
+        eventually(lambda: _done(sql, statement), what="an empty database")
     return admin
+
+
+def _done(sql: "psycopg.Connection[tuple[object, ...]]", statement: str) -> bool:
+    """Not when PostgreSQL gave way to a worker that holds some of the tables and wants others."""
+    try:
+        sql.execute(statement)
+    except psycopg.errors.DeadlockDetected:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -113,6 +113,11 @@ class TestPause:
         assert client.delete("/api/v1/traffic/pause").status_code == 204
         assert client.delete("/api/v1/traffic/pause").status_code == 204
         assert client.get("/api/v1/traffic").json()["pause"] is None
+        history = client.get("/api/v1/traffic/history").json()["items"]
+        assert [(one["reason"], one["by"]) for one in history] == [
+            ("resumed", "admin"),
+            ("paused", "admin"),
+        ]
         assert settled(client, alert["id"])[0]["status"] == "delivered"
         workers_have_looked(client, receiver)
 

@@ -13,11 +13,11 @@ from app.adapters.queue import Message
 from app.deps import Deps, build
 from app.domain.events import ChecksDue, DeliveriesQueued
 from app.errors import Conflict, Invalid, NotFound
-from app.services import alerts
-from app.services.alerts import Draft
+from app.services import alerts, lifecycle, raising
 from app.services.claims import Claim
 from app.services.idempotency import answer_once
 from app.services.paging import PageRequest
+from app.services.raising import Draft
 from app.settings import Settings
 from tests.harness.waiting import eventually
 from tests.services.world import World, at_once, delivered, failed, retrying
@@ -122,11 +122,11 @@ class TestRaising:
         world.delete_webhook(deleted)
         wanted = [known, inactive, deleted, 10**12]
         with world.deps.unit_of_work() as work:
-            unknown = alerts.unknown_targets(work.session, wanted)
+            unknown = raising.unknown_targets(work.session, wanted)
         assert unknown == {inactive, deleted, 10**12}
-        alerts.check_targets(unknown, Draft("x", "info", webhook_ids=[known]))
+        raising.check_draft(unknown, Draft("x", "info", webhook_ids=[known]), work.now)
         with pytest.raises(Invalid) as refusal:
-            alerts.check_targets(unknown, Draft("x", "info", webhook_ids=wanted))
+            raising.check_draft(unknown, Draft("x", "info", webhook_ids=wanted), work.now)
         assert refusal.value.errors == {
             "webhook_ids": [f"There is no active webhook {inactive}, {deleted}, {10**12}."]
         }
@@ -221,7 +221,7 @@ class TestIdempotency:
         with world.deps.unit_of_work() as work:
 
             def answer() -> tuple[int, dict[str, Any]]:
-                ((alert, _),) = alerts.raise_alerts(
+                ((alert, _),) = raising.raise_alerts(
                     work.session, work.now, work.events, [Draft(**body)], who, [0]
                 )
                 return 201, {"id": alert.id}
@@ -353,7 +353,7 @@ class TestEnding:
         world.acknowledge(acknowledged)
         world.resolve(resolved)
         with world.deps.unit_of_work() as work:
-            answer = alerts.acknowledge_batch(
+            answer = lifecycle.acknowledge_batch(
                 work.session,
                 work.now,
                 work.events,
@@ -487,7 +487,7 @@ class TestRaces:
 
             def acknowledge(ids: list[int]) -> None:
                 with world.deps.unit_of_work() as work:
-                    alerts.acknowledge_batch(work.session, work.now, work.events, ids, "tester")
+                    lifecycle.acknowledge_batch(work.session, work.now, work.events, ids, "tester")
 
             at_once(
                 partial(acknowledge, ids),
@@ -524,7 +524,7 @@ class TestUnitOfWork:
 
         def raise_and_fail() -> None:
             with deps.unit_of_work() as work:
-                alerts.raise_alerts(
+                raising.raise_alerts(
                     work.session, work.now, work.events, [Draft("x", "info")], "tester", [0]
                 )
                 assert DeliveriesQueued() in work.events

@@ -34,6 +34,8 @@ class Queue(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
+        self.world.sql("DELETE FROM pggit.delivery_attempts")
+        self.world.sql("DELETE FROM pggit.alert_delivery_history")
         self.world.sql("DELETE FROM pggit.alerts")
         self.world.sql("DELETE FROM pggit.webhooks")
         self.caps = {self.world.webhook(max_in_flight=cap): cap for cap in CAPS}

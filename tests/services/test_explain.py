@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.matchers import Matcher, Op
 from app.domain.retry import Reason
 from app.errors import NotFound
 from app.services import traffic_reports
@@ -11,7 +12,7 @@ from app.services.explain import explain
 from app.services.traffic import TrafficWatch
 from tests.services.test_health_checks import ONCE, check_now
 from tests.services.test_traffic import hear
-from tests.services.world import World, delivered, failed, retrying
+from tests.services.world import World, delivered, failed, retrying, stored_matcher
 
 
 def explained(world: World, alert: int) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class TestWaiting:
         assert waits(world, alert, webhook) == "paused"
         assert world.claim() == []
         with world.deps.unit_of_work() as work:
-            traffic_reports.resume(work.session, work.events)
+            traffic_reports.resume(work.session, work.events, "tester")
         (one,) = world.claim()
         assert waits(world, alert, webhook) == "in_flight"
         other = world.alert(webhook_ids=[webhook])
@@ -159,3 +160,45 @@ class TestNotTold:
         found = of_webhook(world, alert, webhook)
         assert found["told"] is False
         assert stages(found["messages"][0])[-1] == ("outcome", "rejected")
+
+
+def test_the_whole_way_of_an_alert_through_rules_silences_and_groups(world: World) -> None:
+    hook, boss, other = world.webhook(), world.webhook(), world.webhook()
+    disk = Matcher("kind", Op.EQUAL, "disk")
+    unlike = world.rule(other, matchers=[stored_matcher(Matcher("kind", Op.EQUAL, "cpu"))])
+    rule = world.rule(hook, group_by=["kind"], steps=[{"after_minutes": 15, "webhook_ids": [boss]}])
+    unreached = world.rule(other)
+    silence = world.silence(disk, minutes=30)
+    alert = world.alert(labels={"kind": "disk"})
+    assert reasons(world, alert) == [
+        ("alert", "raised"),
+        ("routing", "rule_not_matched"),
+        ("routing", "rule_not_reached"),
+        ("routing", "rule_matched"),
+        ("routing", "silenced"),
+    ]
+    decisions = explained(world, alert)["decisions"]
+    assert [one.get("rule_ids") for one in decisions[1:3]] == [[unlike], [unreached]]
+    assert [decisions[3]["rule_id"], decisions[4]["silence_id"]] == [rule, silence]
+    assert of_webhook(world, alert, hook)["reason"] == "silenced"
+
+    world.later(minutes=30)
+    world.agenda()
+    # The routing is done again, then the group is told on the agenda's next round.
+    assert of_webhook(world, alert, hook)["reason"] == "group_waits"
+    assert of_webhook(world, alert, boss)["reason"] == "step_waits"
+    assert of_webhook(world, alert, other)["reason"] == "not_in_matching_rule"
+    world.agenda()
+    assert of_webhook(world, alert, hook)["reason"] == "rule_matched"
+    assert reasons(world, alert)[-2:] == [("group", "gathered"), ("group", "told_with_group")]
+    world.snooze(alert)
+    assert ("alert", "snoozed") in reasons(world, alert)
+    world.acknowledge(alert)
+    assert reasons(world, alert)[-1] == ("group", "gathered")
+    assert ("alert", "acknowledged") in reasons(world, alert)
+    (step, *_) = explained(world, alert)["follow_ups"][1:]
+    assert (step.kind, step.outcome) == ("escalate", "acknowledged")
+
+
+def reasons(world: World, alert: int) -> list[tuple[str, str]]:
+    return [(one["stage"], one["reason"]) for one in explained(world, alert)["decisions"]]

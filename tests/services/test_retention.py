@@ -3,7 +3,6 @@
 import pytest
 
 from app.services import retention
-from tests.services.test_routing import make_rule
 from tests.services.world import World, delivered
 
 
@@ -120,7 +119,7 @@ def test_a_deleted_webhook_goes_when_its_history_has_gone(world: World) -> None:
 
 
 def test_a_deleted_rule_goes_when_its_groups_have_gone(world: World) -> None:
-    rules = [make_rule(world, webhook_ids=[world.webhook()]) for _ in range(3)]
+    rules = [world.rule(1) for _ in range(3)]
     young, grouped, old = rules
     world.sql(
         "INSERT INTO pggit.alert_groups (rule_id, key, labels) VALUES (:id, '{}', '{}')", id=grouped
@@ -133,7 +132,7 @@ def test_a_deleted_rule_goes_when_its_groups_have_gone(world: World) -> None:
             age=age,
             id=rule,
         )
-    make_rule(world, webhook_ids=[world.webhook()])
+    world.rule(1)
     assert purge(world) == {"deleted_routing_rules": 1}
     assert old not in {row[0] for row in world.sql("SELECT id FROM pggit.routing_rules")}
     assert count(world, "pggit.routing_rules") == 3

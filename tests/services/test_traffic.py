@@ -10,11 +10,11 @@ from app.adapters.clock import Clock
 from app.domain.retry import Reason
 from app.domain.traffic import Standing
 from app.services import back_pressure, traffic, traffic_reports
-from app.services.alerts import Draft
 from app.services.back_pressure import BackPressure
 from app.services.delivery import Drain
 from app.services.messages import Targets
 from app.services.paging import PageRequest
+from app.services.raising import Draft
 from app.services.traffic import TrafficWatch
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.waiting import eventually
@@ -455,11 +455,43 @@ class TestPause:
         assert (now.paused_by, now.reason) == ("tester", "we move house")
         assert world.claim() == []
         with world.deps.unit_of_work() as work:
-            traffic_reports.resume(work.session, work.events)
+            traffic_reports.resume(work.session, work.events, "tester")
         assert len(world.claim()) == 3
+
+    def test_who_paused_and_who_went_on_is_written_down(self, world: World) -> None:
+        with world.deps.unit_of_work() as work:
+            traffic_reports.pause(work.session, "tester", "we move house")
+            traffic_reports.resume(work.session, work.events, "another")
+            traffic_reports.resume(work.session, work.events, "a third")
+        assert world.sql(
+            "SELECT reason, by, detail FROM pggit_traffic.house_traffic_history ORDER BY id"
+        ) == [("paused", "tester", "we move house"), ("resumed", "another", None)]
 
 
 class TestBackPressure:
+    def test_every_change_is_written_down_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(back_pressure, "COUNTED_EVERY_SECONDS", 0.0)
+        webhook = world.webhook()
+        pressure = BackPressure(Clock(), 3)
+
+        def note() -> None:
+            with world.deps.unit_of_work() as work:
+                pressure.note_change(work.session)
+
+        at_once(*[note] * 3)
+        world.owe(webhook, 3)
+        at_once(*[note] * 3)
+        world.owe(webhook, 3)
+        at_once(*[note] * 3)
+        world.complete(*[delivered(one) for one in world.claim()])
+        at_once(*[note] * 3)
+        assert world.sql(
+            "SELECT refused_severities, undelivered"
+            " FROM pggit_traffic.house_traffic_history ORDER BY id"
+        ) == [(["info"], 3), (["info", "warning"], 6), ([], 0)]
+
     def test_the_count_is_bounded_and_made_once_in_a_while(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:

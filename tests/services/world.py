@@ -3,15 +3,20 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import text
 
 from app.deps import Deps
+from app.domain.matchers import Matcher
 from app.domain.retry import DeliveryStatus, Reason
-from app.services import alerts, claims, webhooks
-from app.services.alerts import Draft
+from app.services import claims, lifecycle, raising, webhooks
+from app.services.agenda import Agenda
+from app.services.back_pressure import BackPressure
 from app.services.claims import Claim, Completion
+from app.services.raising import Draft
+from models import InhibitionRule, RoutingRule, Silence
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +44,20 @@ CHECK: dict[str, Any] = {
     "failure_threshold": 3,
     "recovery_threshold": 2,
 }
+
+
+# What `later` moves.
+_TIMES = {
+    "alerts": ("expires_at", "snoozed_until"),
+    "alert_delivery_queue": ("next_attempt_at", "rank_at", "expires_at"),
+    "alert_follow_ups": ("due_at",),
+    "alert_groups": ("flush_at", "flushed_at"),
+    "silences": ("starts_at", "ends_at"),
+}
+
+
+def stored_matcher(matcher: Matcher) -> dict[str, str]:
+    return {"name": matcher.name, "op": matcher.op, "value": matcher.value}
 
 
 class World:
@@ -83,7 +102,7 @@ class World:
     def raise_alerts(self, *drafts: Draft) -> list[tuple[int, bool]]:
         """The id of each alert, and whether it is new."""
         with self.deps.unit_of_work() as work:
-            raised = alerts.raise_alerts(
+            raised = raising.raise_alerts(
                 work.session,
                 work.now,
                 work.events,
@@ -115,11 +134,67 @@ class World:
 
     def acknowledge(self, alert_id: int) -> bool:
         with self.deps.unit_of_work() as work:
-            return alerts.acknowledge(work.session, work.now, work.events, alert_id, "tester")[1]
+            return lifecycle.acknowledge(work.session, work.now, work.events, alert_id, "tester")[1]
 
     def resolve(self, alert_id: int) -> bool:
         with self.deps.unit_of_work() as work:
-            return alerts.resolve(work.session, work.now, work.events, alert_id, "tester")[1]
+            return lifecycle.resolve(work.session, work.now, work.events, alert_id, "tester")[1]
+
+    def snooze(self, alert_id: int, minutes: float = 60) -> None:
+        with self.deps.unit_of_work() as work:
+            until = work.now + timedelta(minutes=minutes)
+            lifecycle.snooze(work.session, work.now, work.events, alert_id, until, "tester")
+
+    def unsnooze(self, alert_id: int) -> None:
+        with self.deps.unit_of_work() as work:
+            lifecycle.unsnooze(work.session, work.now, work.events, alert_id)
+
+    # Routing, and what falls due.
+
+    def rule(self, *webhook_ids: int, **fields: Any) -> int:
+        """A routing rule that matches everything and tells at once, unless `fields` say else."""
+        given = {"matchers": [], "group_wait_seconds": 0, "group_interval_seconds": 0} | fields
+        return self._add(RoutingRule(name="test", webhook_ids=list(webhook_ids), **given))
+
+    def silence(self, *matchers: Matcher, minutes: float = 60, **fields: Any) -> int:
+        """One that is in force now."""
+        now = datetime.now(UTC)
+        given = {
+            "starts_at": now - timedelta(minutes=1),
+            "ends_at": now + timedelta(minutes=minutes),
+        }
+        stored = [stored_matcher(one) for one in matchers]
+        return self._add(Silence(matchers=stored, created_by="tester", **(given | fields)))
+
+    def inhibition(self, source: Matcher, target: Matcher, *equal: str) -> int:
+        return self._add(
+            InhibitionRule(
+                name="test",
+                source_matchers=[stored_matcher(source)],
+                target_matchers=[stored_matcher(target)],
+                equal=list(equal),
+            )
+        )
+
+    def _add(self, row: Any) -> int:
+        with self.deps.unit_of_work() as work:
+            work.session.add(row)
+            work.session.flush()
+            return int(row.id)
+
+    def agenda(self) -> dict[str, int]:
+        """What is due with alerts is done; counts of it."""
+        schedule = self.deps.settings.retry_schedule_seconds
+        pressure = BackPressure(self.deps.clock, self.deps.settings.queue_limit)
+        agenda = Agenda(self.deps.unit_of_work, self.deps.clock, pressure, schedule)
+        return agenda.run(lambda: True, lambda: False)
+
+    def later(self, minutes: float) -> None:
+        """As if so much time had passed: PostgreSQL's clock decides, so the rows are moved."""
+        for table, columns in _TIMES.items():
+            moved = ", ".join(f"{one} = {one} - :by" for one in columns)
+            statement = f"UPDATE pggit.{table} SET {moved}"  # noqa: S608 - our own names
+            self.sql(statement, by=timedelta(minutes=minutes))
 
     # Deliveries.
 

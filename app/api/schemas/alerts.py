@@ -1,8 +1,10 @@
 """Shapes of alerts and deliveries."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
 
-from app.api.schemas.fields import PageQuery, Text, ids, labels, moment, page_of
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from app.api.schemas.fields import PageQuery, Text, Whole, ids, labels, moment, page_of
 from app.domain.alerts import AlertStatus, Severity
 from app.domain.retry import DeliveryStatus
 
@@ -10,6 +12,7 @@ SEVERITIES = [severity.value for severity in Severity]
 ALERT_STATUSES = [status.value for status in AlertStatus]
 DELIVERY_STATUSES = [status.value for status in DeliveryStatus]
 MAX_BATCH = 1000
+MAX_SNOOZE_MINUTES = 30 * 24 * 60
 
 
 class AlertCreateSchema(Schema):
@@ -27,7 +30,13 @@ class AlertCreateSchema(Schema):
         metadata={"description": "While an alert with this key is open, it is counted up instead."},
     )
     webhook_ids = ids(
-        1000, allow_none=True, metadata={"description": "Whom to tell; left out: everybody."}
+        1000,
+        allow_none=True,
+        metadata={"description": "Whom to tell; left out: the routing rules decide."},
+    )
+    expires_at = moment(
+        allow_none=True,
+        metadata={"description": "From then on it is not told any more, and it is resolved."},
     )
 
 
@@ -62,6 +71,9 @@ class AlertSchema(Schema):
     status = fields.String(metadata={"enum": ALERT_STATUSES})
     created_at = moment()
     updated_at = moment()
+    expires_at = moment(allow_none=True)
+    snoozed_by = fields.String(allow_none=True)
+    snoozed_until = moment(allow_none=True)
     acknowledged_by = fields.String(allow_none=True)
     acknowledged_at = moment(allow_none=True)
     resolved_by = fields.String(allow_none=True)
@@ -91,6 +103,18 @@ class _Refused(Schema):
 class AlertBatchResultSchema(Schema):
     created = fields.List(fields.Nested(_Created))
     errors = fields.List(fields.Nested(_Refused))
+
+
+class SnoozeSchema(Schema):
+    """For how long, or until when: one of the two."""
+
+    minutes = Whole(1, MAX_SNOOZE_MINUTES, metadata={"example": 60})
+    until = moment()
+
+    @validates_schema
+    def _one_of_them(self, data: dict[str, Any], **_: Any) -> None:
+        if len(data) != 1:
+            raise ValidationError("Give either minutes or until.", "minutes")
 
 
 class AcknowledgeBatchSchema(Schema):

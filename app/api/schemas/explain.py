@@ -11,13 +11,16 @@ WAITING_REASONS = [reason.value for reason in WaitingReason]
 
 class DecisionSchema(Schema):
     at = moment()
-    stage = fields.String(metadata={"example": "routing"})
+    stage = fields.String(metadata={"enum": ["alert", "routing", "group"]})
     reason = fields.String(metadata={"example": "rule_matched"})
     rule_id = fields.Integer()
+    rule_ids = fields.List(
+        fields.Integer(), metadata={"description": "Of rules that did not match, all at once."}
+    )
     silence_id = fields.Integer()
     inhibition_id = fields.Integer()
     alert_id = fields.Integer(metadata={"description": "The open alert that inhibits."})
-    until = moment()
+    until = moment(allow_none=True)
     detail = fields.String()
 
 

@@ -17,10 +17,12 @@ class RoutingTestSchema(Schema):
     severity = fields.String(
         required=True, validate=validate.OneOf(SEVERITIES), metadata={"example": "critical"}
     )
-    source = Text(200, 1, allow_none=True, load_default=None)
-    labels = labels(load_default=dict)
-    webhook_ids = ids(1000, allow_none=True, load_default=None)
-    title = Text(500, 1, metadata={"description": "Changes nothing; alerts have one."})
+    source = Text(200, 1, allow_none=True)
+    labels = labels()
+    webhook_ids = ids(1000, allow_none=True)
+    title = Text(
+        500, 1, load_default="", metadata={"description": "Changes nothing; alerts have one."}
+    )
 
 
 class _Group(Schema):

@@ -4,10 +4,11 @@ from marshmallow import Schema, fields
 
 from app.api.schemas.alerts import SEVERITIES
 from app.api.schemas.fields import Text, moment, page_of
-from app.domain.traffic import Gate, TrafficReason
+from app.domain.traffic import Gate, HouseReason, TrafficReason
 
 GATES = [gate.value for gate in Gate]
 REASONS = [reason.value for reason in TrafficReason]
+HOUSE_REASONS = [reason.value for reason in HouseReason]
 
 
 class PauseRequestSchema(Schema):
@@ -77,4 +78,18 @@ class TrafficChangeSchema(Schema):
     detail = fields.String(allow_none=True)
 
 
+class HouseChangeSchema(Schema):
+    id = fields.Integer()
+    at = moment()
+    reason = fields.String(metadata={"enum": HOUSE_REASONS})
+    refused_severities = fields.List(
+        fields.String(metadata={"enum": SEVERITIES}),
+        metadata={"description": "Of a change of back-pressure: what is refused from then on."},
+    )
+    undelivered = fields.Integer(allow_none=True)
+    by = fields.String(allow_none=True)
+    detail = fields.String(allow_none=True)
+
+
+HouseChangePage = page_of(HouseChangeSchema)
 TrafficChangePage = page_of(TrafficChangeSchema)

@@ -296,6 +296,27 @@ def upgrade() -> None:
         schema="pggit_traffic",
     )
     op.create_table(
+        "house_traffic_history",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("refused_severities", sa.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("undelivered", sa.Integer(), nullable=True),
+        sa.Column("by", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_house_traffic_history")),
+        schema="pggit_traffic",
+    )
+    op.create_index(
+        op.f("ix_house_traffic_history_at"),
+        "house_traffic_history",
+        ["at"],
+        unique=False,
+        schema="pggit_traffic",
+    )
+    op.create_table(
         "alert_delivery_history",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=False),
@@ -352,6 +373,7 @@ def upgrade() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=True),
         sa.Column("dropped_reason", sa.Text(), nullable=True),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
@@ -531,6 +553,14 @@ def upgrade() -> None:
         schema="pggit",
     )
     op.create_index(
+        "ix_alerts_expires_at",
+        "alerts",
+        ["expires_at"],
+        unique=False,
+        schema="pggit",
+        postgresql_where="expires_at IS NOT NULL AND status <> 'resolved'",
+    )
+    op.create_index(
         "ix_alerts_open_labels",
         "alerts",
         ["labels"],
@@ -661,6 +691,12 @@ def downgrade() -> None:
         ondelete="CASCADE",
     )
     op.drop_index(
+        "ix_alerts_expires_at",
+        table_name="alerts",
+        schema="pggit",
+        postgresql_where="expires_at IS NOT NULL AND status <> 'resolved'",
+    )
+    op.drop_index(
         "ix_alerts_open_labels",
         table_name="alerts",
         schema="pggit",
@@ -778,6 +814,7 @@ def downgrade() -> None:
         table_name="webhook_traffic_history",
         schema="pggit_traffic",
     )
+    op.drop_table("house_traffic_history", schema="pggit_traffic")
     op.drop_table("webhook_traffic_history", schema="pggit_traffic")
     op.drop_index(
         "ix_alert_groups_flush_at",
