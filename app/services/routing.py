@@ -1,8 +1,9 @@
 """Routing with the rules, silences and inhibition as they are in the database now."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import select, text
@@ -47,6 +48,10 @@ class RoutingTable:
     silences: tuple[Silence, ...]
     inhibitions: tuple[Inhibition, ...]
     _held: set[int | None] = field(default_factory=set)
+    # Alerts that may inhibit, by the rule and the values of `equal`: a storm asks for each once.
+    _sources: dict[tuple[int, tuple[str, ...]], Sequence[tuple[int, Subject]]] = field(
+        default_factory=dict
+    )
 
     def verdict(
         self,
@@ -89,8 +94,11 @@ class RoutingTable:
         for rule in self.inhibitions:
             if not all_match(rule.target, subject):
                 continue
-            for source_id, source in _open_sources(session, rule, subject, alert_id):
-                if rule.mutes(source, subject):
+            equal = tuple(subject.value(name) for name in rule.equal)
+            if (rule.id, equal) not in self._sources:
+                self._sources[rule.id, equal] = _open_sources(session, rule, equal)
+            for source_id, source in self._sources[rule.id, equal]:
+                if source_id != alert_id and rule.mutes(source, subject):
                     return RoutingDecision(
                         RoutingReason.INHIBITED, inhibition_id=rule.id, alert_id=source_id
                     )
@@ -161,13 +169,13 @@ def _time(value: datetime | str) -> datetime:
 
 
 def _open_sources(
-    session: Session, rule: Inhibition, target: Subject, alert_id: int | None
-) -> Iterator[tuple[int, Subject]]:
-    """Open alerts that may inhibit. What can be asked by the index of labels is; the rest of the
-    matchers is for the caller to judge.
+    session: Session, rule: Inhibition, equal: Sequence[str]
+) -> Sequence[tuple[int, Subject]]:
+    """Open alerts that the rule's source matches and that may have these values of its `equal`,
+    the newest first. What can be asked by the index of labels is; the caller judges the rest.
     """
     wanted = [one for one in rule.source if one.op is Op.EQUAL]
-    wanted += [Matcher(name, Op.EQUAL, target.value(name)) for name in rule.equal]
+    wanted += map(Matcher, rule.equal, repeat(Op.EQUAL), equal)
     statement = select(Alert.id, Alert.severity, Alert.source, Alert.labels).where(
         Alert.status != "resolved"
     )
@@ -181,7 +189,6 @@ def _open_sources(
             labels[one.name] = one.value
     if labels:
         statement = statement.where(Alert.labels.contains(labels))
-    if alert_id is not None:
-        statement = statement.where(Alert.id != alert_id)
-    for row in session.execute(statement.order_by(Alert.id.desc()).limit(MAX_SOURCES)):
-        yield row.id, Subject(row.severity, row.source, row.labels)
+    rows = session.execute(statement.order_by(Alert.id.desc()).limit(MAX_SOURCES))
+    found = ((row.id, Subject(row.severity, row.source, row.labels)) for row in rows)
+    return [(alert_id, source) for alert_id, source in found if all_match(rule.source, source)]

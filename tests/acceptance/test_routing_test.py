@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.checks import refused, signed_in
-from tests.acceptance.steps import moment, sleeping_webhook
+from tests.acceptance.steps import checked_webhook, moment, settled, sleeping_webhook
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
 from tests.harness.system import System
@@ -267,3 +267,69 @@ def test_a_viewer_may_ask(client: Client) -> None:
 )
 def test_what_is_wrong_is_refused(client: Client, body: dict[str, Any], blamed: str) -> None:
     refused(client.post(TEST, json=body), 422, blamed)
+
+
+class TestItHappens:
+    """What is answered is what comes of the alert when it is raised."""
+
+    @staticmethod
+    def explained(client: Client, alert_id: int) -> dict[str, Any]:
+        answer = client.get(f"/api/v1/alerts/{alert_id}/explain")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def test_who_is_told_and_why(
+        self, client: Client, awake: list[int], receiver: Receiver
+    ) -> None:
+        one, two = awake
+        rule(client, two, matchers=["team=network"])
+        rule(client, one, matchers=['team=~"stor.*"'])
+        body = {"severity": "warning", "labels": {"team": "storage"}}
+        answered = ask(client, **body)
+        alert = client.raise_alert(**body)
+        (delivery,) = settled(client, alert["id"])
+        assert (delivery["webhook_id"], delivery["status"]) == (one, "delivered")
+        assert [target["webhook_id"] for target in answered["targets"]] == [one]
+        explanation = self.explained(client, alert["id"])
+        reasons_then = {
+            decision["reason"]
+            for decision in explanation["decisions"]
+            if decision["stage"] == "routing"
+        }
+        assert reasons_then == {decision["reason"] for decision in answered["decisions"]}
+
+    def test_a_silence_holds_it_back_until_somebody_ends_it(
+        self, client: Client, receiver: Receiver
+    ) -> None:
+        hook = checked_webhook(client, receiver, "/hook")["id"]
+        end = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        silence = made(client, "silences", matchers=["team=storage"], ends_at=end)
+        body = {"severity": "critical", "labels": {"team": "storage"}}
+        assert told(ask(client, **body)) == [(hook, False, "silenced")]
+        alert = client.raise_alert(**body)
+        (webhook,) = self.explained(client, alert["id"])["webhooks"]
+        assert (webhook["told"], webhook["reason"]) == (False, "silenced")
+        assert client.deliveries(alert["id"]) == []
+        assert client.post(f"/api/v1/silences/{silence}/expire").status_code == 200
+        (delivery,) = settled(client, alert["id"])
+        assert (delivery["webhook_id"], delivery["status"]) == (hook, "delivered")
+
+    def test_a_group_outlives_its_rule(
+        self, client: Client, receiver: Receiver, system: System
+    ) -> None:
+        hook = checked_webhook(client, receiver, "/hook")["id"]
+        its = rule(
+            client, hook, group_by=["host"], group_wait_seconds=600, group_interval_seconds=0
+        )
+        alerts = [client.raise_alert(labels={"host": "db-1"})["id"] for _ in range(3)]
+        assert client.delete(f"/api/v1/routing-rules/{its}").status_code == 204
+        with system.sql() as sql:  # ten minutes later
+            sql.execute("UPDATE pggit.alert_groups SET flush_at = now()")
+        (message,) = eventually(lambda: receiver.messages("/hook"), what="the group")
+        group = message.json["data"]["group"]
+        assert (group["labels"], group["count"]) == ({"host": "db-1"}, 3)
+        for alert in alerts:
+            assert client.post(f"/api/v1/alerts/{alert}/resolve").status_code == 200
+        ends = eventually(lambda: receiver.messages("/hook")[1:], what="its end")
+        assert {one.json["type"] for one in ends} == {"alert.resolved"}

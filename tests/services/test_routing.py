@@ -176,6 +176,21 @@ class TestInhibition:
         world.alert(labels={"name": "Slow", "host": "db-1"})
         assert self.muted_by(world, name="Slow", host="db-1") == parent
 
+    def test_in_a_storm_each_parent_is_asked_for_once(self, world: World) -> None:
+        self.rule(world, "host")
+        parent = world.alert(labels=DOWN)
+        children = [
+            Subject("info", None, {"host": host, "name": f"Slow{number}"})
+            for number in range(20)
+            for host in ("db-1", "db-2")
+        ]
+        with world.deps.unit_of_work() as work:
+            table = load_table(work.session, work.now)
+            with statements(world) as sent:
+                found = [table.verdict(work.session, one, None).muted_by for one in children]
+        assert [one and one.alert_id for one in found] == [parent, None] * 20
+        assert len(sent) == 2
+
     def test_the_parent_is_found_among_many_by_the_index_on_labels(self, world: World) -> None:
         self.rule(world, "host")
         parent = world.alert(labels=DOWN)

@@ -568,6 +568,7 @@ def upgrade() -> None:
         schema="pggit",
         postgresql_using="gin",
         postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": 64},
         postgresql_where="status <> 'resolved'",
     )
     op.drop_constraint(
