@@ -21,6 +21,8 @@ from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
 class RoutingRule(Base):
     """Rules are tried by `position`, then by id; the first that matches ends it, unless it
     `continues`. `steps` are [{after_minutes, webhook_ids}], `matchers` [{name, op, value}].
+
+    One that is deleted stays for its groups, until their alerts are gone.
     """
 
     __tablename__ = "routing_rules"
@@ -40,6 +42,7 @@ class RoutingRule(Base):
     steps: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
+    deleted_at: Mapped[Timestamp | None]
 
 
 class Silence(Base):

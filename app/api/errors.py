@@ -62,15 +62,20 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def flat_messages(messages: object, path: str = "") -> dict[str, list[str]]:
+def flat_messages(
+    messages: object, path: str = "", *, in_list: bool = False
+) -> dict[str, list[str]]:
     """Nested messages as one map: `{"health_check": {"method": […]}}` → `health_check.method`."""
     if isinstance(messages, Mapping):
         found: dict[str, list[str]] = {}
         for name, inner in messages.items():
-            # marshmallow tells a map's bad keys from its bad values; who reads, need not.
+            # marshmallow tells a map's bad keys from its bad values; who reads, need not. What is
+            # called so in an item of a list is a field.
             is_leaf = not isinstance(inner, Mapping)
-            step = "" if is_leaf and name in {"key", "value"} and path else _legible(str(name))
-            found |= flat_messages(inner, ".".join(part for part in (path, step) if part))
+            of_map = is_leaf and name in {"key", "value"} and path and not in_list
+            step = "" if of_map else _legible(str(name))
+            below = ".".join(part for part in (path, step) if part)
+            found |= flat_messages(inner, below, in_list=isinstance(name, int))
         return found
     texts = messages if isinstance(messages, list) else [messages]
     return {path or "_schema": [str(text) for text in texts]}

@@ -6,6 +6,7 @@ from app.domain.retry import DeliveryStatus
 from app.services.dead_letters import Counts, DeadLetter
 from app.services.deliveries import DeliveryView
 from app.services.redrive import RedriveView
+from app.services.silences import SilenceView
 from app.services.telling import alert_data
 from app.services.webhooks import WebhookView
 from models import Alert
@@ -120,4 +121,22 @@ def present_delivery(view: DeliveryView) -> dict[str, Any]:
         "created_at": row.created_at,
         "finished_at": row.finished_at,
         "attempts": view.attempts,
+    }
+
+
+def present_silence(view: SilenceView) -> dict[str, Any]:
+    row = view.row
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "comment": row.comment,
+        "matchers": row.matchers,
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
+        "recurrence": row.recurrence,
+        "created_by": row.created_by,
+        "status": view.status,
+        "in_force_until": view.in_force_until,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
     }

@@ -66,11 +66,20 @@ class Route:
     rule: Rule | None = None
     group: dict[str, str] | None = None
 
+    @property
+    def reason(self) -> RoutingReason:
+        if self.rule is not None:
+            return RoutingReason.RULE_MATCHED
+        if self.webhook_ids is not None:
+            return RoutingReason.NAMED_BY_ALERT
+        return RoutingReason.NO_RULE_MATCHED
+
 
 @dataclass(frozen=True, slots=True)
 class Inhibition:
     """While an alert that `source` matches is open, those that `target` matches are muted, if
-    they have the same values of `equal`.
+    they have the same values of `equal`. Two that both match both sides don't mute each other:
+    else of two alike nobody would hear.
     """
 
     id: int
@@ -83,6 +92,7 @@ class Inhibition:
             all_match(self.target, target)
             and all_match(self.source, source)
             and all(source.value(name) == target.value(name) for name in self.equal)
+            and not (all_match(self.target, source) and all_match(self.source, target))
         )
 
 
@@ -125,7 +135,7 @@ def route(
     """
     if named is not None:
         chosen = Route(tuple(dict.fromkeys(named)))
-        return (chosen,), (RoutingDecision(RoutingReason.NAMED_BY_ALERT),)
+        return (chosen,), (RoutingDecision(chosen.reason),)
     routes: list[Route] = []
     decisions: list[RoutingDecision] = []
     is_over = False
@@ -145,7 +155,7 @@ def route(
             decisions.append(RoutingDecision(RoutingReason.RULE_NOT_MATCHED, rule.id))
     if not routes:
         routes.append(Route(None))
-        decisions.append(RoutingDecision(RoutingReason.NO_RULE_MATCHED))
+        decisions.append(RoutingDecision(routes[0].reason))
     return tuple(routes), tuple(decisions)
 
 

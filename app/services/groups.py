@@ -177,16 +177,14 @@ def due_groups(session: Session, limit: int) -> Sequence[int]:
     ).all()
 
 
-def flush_group(
-    session: Session, now: datetime, events: list[Event], group_id: int, *, even_early: bool = False
-) -> bool:
+def flush_group(session: Session, now: datetime, events: list[Event], group_id: int) -> bool:
     """Tell the news of a group, unless somebody else does right now. Whether there was any."""
     group = session.scalars(
         select(AlertGroup)
         .where(AlertGroup.id == group_id)
-        .with_for_update(key_share=True, skip_locked=not even_early)
+        .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
-    if group is None or group.flush_at is None or (group.flush_at > now and not even_early):
+    if group is None or group.flush_at is None or group.flush_at > now:
         return False
     rows = session.execute(
         select(GroupNews, Alert)
@@ -267,17 +265,6 @@ def _tell_group(
         .values(event_id=event_id)
     )
     return bool(targets)
-
-
-def flush_all_of_rule(session: Session, now: datetime, events: list[Event], rule_id: int) -> None:
-    """Tell at once what a rule's groups still gather: before the rule goes, and they with it."""
-    waiting = session.scalars(
-        select(AlertGroup.id)
-        .where(AlertGroup.rule_id == rule_id, AlertGroup.flush_at.is_not(None))
-        .order_by(AlertGroup.id)
-    ).all()
-    for group_id in waiting:
-        flush_group(session, now, events, group_id, even_early=True)
 
 
 def purge_groups(session: Session) -> int:

@@ -19,6 +19,7 @@ KEEP = {
     "idempotent_requests": "24 hours",
     "traffic_history": "30 days",
     "redrives": "30 days",
+    "silences": "30 days",
 }
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
@@ -90,6 +91,23 @@ _PURGES: dict[str, TextClause] = {
         f"""
         DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
             AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+        """  # noqa: S608
+    ),
+    # A rule that was deleted stays for its groups, and these for the alerts that they told of.
+    "deleted_routing_rules": text(
+        f"""
+        DELETE FROM pggit.routing_rules r
+        WHERE r.deleted_at < now() - interval '{KEEP["alerts"]}'
+            AND NOT EXISTS (SELECT FROM pggit.alert_groups g WHERE g.rule_id = r.id)
+        """  # noqa: S608
+    ),
+    "silences": text(
+        f"""
+        DELETE FROM pggit.silences WHERE id IN (
+            SELECT id FROM pggit.silences
+            WHERE ends_at < now() - interval '{KEEP["silences"]}'
+            ORDER BY ends_at LIMIT {BATCH}
+        )
         """  # noqa: S608
     ),
     "traffic_history": text(

@@ -1,8 +1,9 @@
 """Routing with the rules, silences and inhibition as they are in the database now."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, time
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import select, text
@@ -21,6 +22,7 @@ from app.domain.routing import (
 )
 from app.domain.silences import Recurrence, Silence, SilenceKind
 from models import Alert
+from models import Silence as SilenceRow
 
 # Of the open alerts that may inhibit one, the newest are looked at.
 MAX_SOURCES = 200
@@ -37,7 +39,7 @@ _LOAD = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RoutingTable:
     """What decides at `now`; good for one transaction."""
 
@@ -45,6 +47,11 @@ class RoutingTable:
     rules: tuple[Rule, ...]
     silences: tuple[Silence, ...]
     inhibitions: tuple[Inhibition, ...]
+    _held: set[int | None] = field(default_factory=set)
+    # Alerts that may inhibit, by the rule and the values of `equal`: a storm asks for each once.
+    _sources: dict[tuple[int, tuple[str, ...]], Sequence[tuple[int, Subject]]] = field(
+        default_factory=dict
+    )
 
     def verdict(
         self,
@@ -57,10 +64,29 @@ class RoutingTable:
         inhibits itself.
         """
         routes, decisions = route(subject, named, self.rules)
-        muted_by = silenced(subject, self.silences, self.now) or self._inhibited(
-            session, subject, alert_id
-        )
+        muted_by = self._silenced(session, subject) or self._inhibited(session, subject, alert_id)
         return Verdict(routes, muted_by, decisions + ((muted_by,) if muted_by else ()))
+
+    def _silenced(self, session: Session, subject: Subject) -> RoutingDecision | None:
+        found = silenced(subject, self.silences, self.now)
+        while found is not None and found.silence_id not in self._held:
+            self._hold(session, found.silence_id)
+            found = silenced(subject, self.silences, self.now)
+        return found
+
+    def _hold(self, session: Session, silence_id: int | None) -> None:
+        """See a silence as it is now, and keep it so until the commit: who ends it must find the
+        alerts that it mutes here, or they would wait for an end that was taken back.
+        """
+        fresh = session.scalars(
+            select(SilenceRow)
+            .where(SilenceRow.id == silence_id)
+            .with_for_update(read=True)
+            .execution_options(populate_existing=True)
+        )
+        others = tuple(one for one in self.silences if one.id != silence_id)
+        self.silences = others + tuple(silence_of_row(row) for row in fresh)
+        self._held.add(silence_id)
 
     def _inhibited(
         self, session: Session, subject: Subject, alert_id: int | None
@@ -68,8 +94,11 @@ class RoutingTable:
         for rule in self.inhibitions:
             if not all_match(rule.target, subject):
                 continue
-            for source_id, source in _open_sources(session, rule, subject, alert_id):
-                if rule.mutes(source, subject):
+            equal = tuple(subject.value(name) for name in rule.equal)
+            if (rule.id, equal) not in self._sources:
+                self._sources[rule.id, equal] = _open_sources(session, rule, equal)
+            for source_id, source in self._sources[rule.id, equal]:
+                if source_id != alert_id and rule.mutes(source, subject):
                     return RoutingDecision(
                         RoutingReason.INHIBITED, inhibition_id=rule.id, alert_id=source_id
                     )
@@ -131,18 +160,22 @@ def silence_of(row: Mapping[str, Any]) -> Silence:
     )
 
 
+def silence_of_row(row: SilenceRow) -> Silence:
+    return silence_of({column.name: getattr(row, column.name) for column in SilenceRow.__table__.c})
+
+
 def _time(value: datetime | str) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _open_sources(
-    session: Session, rule: Inhibition, target: Subject, alert_id: int | None
-) -> Iterator[tuple[int, Subject]]:
-    """Open alerts that may inhibit. What can be asked by the index of labels is; the rest of the
-    matchers is for the caller to judge.
+    session: Session, rule: Inhibition, equal: Sequence[str]
+) -> Sequence[tuple[int, Subject]]:
+    """Open alerts that the rule's source matches and that may have these values of its `equal`,
+    the newest first. What can be asked by the index of labels is; the caller judges the rest.
     """
     wanted = [one for one in rule.source if one.op is Op.EQUAL]
-    wanted += [Matcher(name, Op.EQUAL, target.value(name)) for name in rule.equal]
+    wanted += map(Matcher, rule.equal, repeat(Op.EQUAL), equal)
     statement = select(Alert.id, Alert.severity, Alert.source, Alert.labels).where(
         Alert.status != "resolved"
     )
@@ -156,7 +189,6 @@ def _open_sources(
             labels[one.name] = one.value
     if labels:
         statement = statement.where(Alert.labels.contains(labels))
-    if alert_id is not None:
-        statement = statement.where(Alert.id != alert_id)
-    for row in session.execute(statement.order_by(Alert.id.desc()).limit(MAX_SOURCES)):
-        yield row.id, Subject(row.severity, row.source, row.labels)
+    rows = session.execute(statement.order_by(Alert.id.desc()).limit(MAX_SOURCES))
+    found = ((row.id, Subject(row.severity, row.source, row.labels)) for row in rows)
+    return [(alert_id, source) for alert_id, source in found if all_match(rule.source, source)]

@@ -37,6 +37,12 @@ def checked_webhook(
     return made
 
 
+def sleeping_webhook(client: Client, **fields: Any) -> int:
+    """The id of one that is neither told nor checked, so nothing changes behind a test's back."""
+    made = client.make_webhook("http://127.0.0.1:9000/hook", is_active=False, **fields)
+    return int(made["id"])
+
+
 def settled(client: Client, alert_id: int, within: float = 20.0) -> list[dict[str, Any]]:
     """An alert's deliveries, the oldest first, once there are some and none of them is open."""
 

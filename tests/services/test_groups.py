@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.services.groups import flush_group
 from tests.services.world import World, at_once, delivered, failed
 
 
@@ -260,15 +259,6 @@ class TestReminders:
         world.later(minutes=50)
         world.agenda()
         assert [kind for kind, _ in told(world)] == ["alert.firing", "alert.acknowledged"]
-
-
-def test_a_rule_that_goes_tells_what_it_gathered(world: World, hook: int) -> None:
-    grouping(world, hook)
-    alerts = burst(world, 2)
-    (group,) = world.sql("SELECT id FROM pggit.alert_groups")
-    with world.deps.unit_of_work() as work:
-        assert flush_group(work.session, work.now, work.events, group[0], even_early=True)
-    assert told(world) == [("alert.firing", alerts)]
 
 
 def test_a_webhook_is_not_told_of_its_own_illness(world: World, hook: int) -> None:

@@ -125,6 +125,36 @@ def test_a_deleted_webhook_goes_when_its_history_has_gone(world: World) -> None:
     assert count(world, "pggit.webhooks") == count(world, "pggit.webhook_health_metrics") == 1
 
 
+def test_a_deleted_rule_goes_when_its_groups_have_gone(world: World) -> None:
+    rules = [world.rule(1) for _ in range(3)]
+    young, grouped, old = rules
+    world.sql(
+        "INSERT INTO pggit.alert_groups (rule_id, key, labels) VALUES (:id, '{}', '{}')", id=grouped
+    )
+    for rule in rules:
+        age = "29 days" if rule == young else "31 days"
+        world.sql(
+            "UPDATE pggit.routing_rules SET deleted_at = now() - CAST(:age AS interval)"
+            " WHERE id = :id",
+            age=age,
+            id=rule,
+        )
+    world.rule(1)
+    assert purge(world) == {"deleted_routing_rules": 1}
+    assert old not in {row[0] for row in world.sql("SELECT id FROM pggit.routing_rules")}
+    assert count(world, "pggit.routing_rules") == 3
+
+
+def test_a_silence_goes_long_after_its_end(world: World) -> None:
+    world.sql(
+        "INSERT INTO pggit.silences (matchers, starts_at, ends_at, created_by)"
+        " SELECT '[]', now() - interval '90 days', now() + days * interval '1 day', 'tester'"
+        " FROM unnest(ARRAY[-31, -29, 1]) AS days"
+    )
+    assert purge(world) == {"silences": 1}
+    assert count(world, "pggit.silences") == 2
+
+
 @pytest.mark.parametrize(("age", "cancelled"), [("6 days", 0), ("8 days", 3)])
 def test_what_a_disabled_webhook_is_owed_ends_one_day(
     world: World, age: str, cancelled: int

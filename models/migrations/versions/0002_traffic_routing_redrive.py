@@ -139,6 +139,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routing_rules")),
         schema="pggit",
     )
@@ -592,6 +593,7 @@ def upgrade() -> None:
         schema="pggit",
         postgresql_using="gin",
         postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_with={"gin_pending_list_limit": 64},
         postgresql_where="status <> 'resolved'",
     )
     op.drop_constraint(
