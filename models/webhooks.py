@@ -15,7 +15,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
 
-
 TO_TELL = "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_alert_id IS NOT NULL)"
 
 

@@ -585,7 +585,8 @@ def upgrade() -> None:
         unique=False,
         schema="pggit",
         postgresql_where=(
-            "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_alert_id IS NOT NULL)"
+            "(disabled_reason IS NOT NULL AND deleted_at IS NULL)"
+            " <> (disabled_alert_id IS NOT NULL)"
         ),
     )
     op.add_column(
