@@ -31,7 +31,8 @@ from app.services.retention import KEEP
 from models import Delivery, Redrive, RedriveShare
 
 LOOK_AGAIN = timedelta(seconds=1)
-SCANNED_AT_ONCE = 500
+# Of what is looked at some is skipped. More than this is locked in vain when there is little room.
+LEAST_SCANNED = 100
 
 _LOAD = text(
     f"""
@@ -204,7 +205,8 @@ def advance(
     if not free:
         return 0
     filters = read(redrive.filter)
-    candidates = _candidates(session, redrive, share, filters)
+    limit = max(2 * free, LEAST_SCANNED)
+    candidates = _candidates(session, redrive, share, filters, limit)
     plan = _plan(session, redrive, share, filters, candidates, free) if candidates else _Plan()
     if plan is None:
         return 0
@@ -216,13 +218,13 @@ def advance(
     share.after_id = max(share.after_id, plan.after_id)
     if plan.is_whole:
         share.due_at = now
-        if len(candidates) < SCANNED_AT_ONCE:
+        if len(candidates) < limit:
             _finish(session, now, share, redrive.id, SkipReason.CHANGED_MEANWHILE)
     return len(plan.requeue)
 
 
 def _candidates(
-    session: Session, redrive: Redrive, share: RedriveShare, filters: dict[str, Any]
+    session: Session, redrive: Redrive, share: RedriveShare, filters: dict[str, Any], limit: int
 ) -> Sequence[Any]:
     """The next that match, as (id, event_id)."""
     mine = filters | {"webhook_id": [share.webhook_id]}
@@ -231,7 +233,7 @@ def _candidates(
         .with_only_columns(Delivery.id, Delivery.event_id)
         .where(Delivery.id > share.after_id)
         .order_by(Delivery.id)
-        .limit(SCANNED_AT_ONCE)
+        .limit(limit)
     ).all()
 
 

@@ -10,7 +10,7 @@ from app.services.claims import record_delivered
 from app.services.deliveries import retry_delivery
 from app.services.lifecycle import resolve
 from app.services.raising import Draft
-from app.services.redriving import advance
+from app.services.redriving import LEAST_SCANNED, advance
 from app.services.webhooks import delete_webhook
 from tests.services.redriving import (
     cancel,
@@ -376,6 +376,22 @@ class TestOrder:
             20,
             {"superseded": 5},
         )
+
+    def test_however_many_are_passed_over_the_others_are_reached(self, world: World) -> None:
+        webhook = world.webhook()
+        failures(world, webhook, 2 * LEAST_SCANNED)
+        world.sql("UPDATE pggit.alerts SET status = 'resolved'")
+        (wanted,) = failures(world, webhook)
+        world.change_webhook(webhook, **NARROW)
+        redriven = start(world)
+        for _ in range(5):
+            look(world)
+        view = seen(world, redriven)
+        assert (view.row.status, dict(view.skipped)) == (
+            "finished",
+            {"superseded": 2 * LEAST_SCANNED},
+        )
+        assert requeued(world) == [wanted]
 
     def test_that_an_alert_is_over_is_told_again(self, world: World) -> None:
         webhook = world.webhook()
