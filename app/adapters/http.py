@@ -5,6 +5,7 @@ Both follow no redirect, ask no proxy, decode nothing, and read at most 16 KiB o
 within one total deadline.
 """
 
+import os
 import select
 import socket
 import ssl
@@ -367,6 +368,8 @@ class Transfers:
         self._finished: list[tuple[Hashable, Response]] = []
         self._activity = select.epoll()
         self._activity.register(self._resolver.fileno(), select.EPOLLIN | select.EPOLLET)
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._activity.register(self._alarm, select.EPOLLIN)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, capacity)
         self._multi.setopt(pycurl.M_MAXCONNECTS, capacity)
@@ -406,13 +409,16 @@ class Transfers:
             self._unresolved[tag] = exchange
             self._resolve(exchange)
 
-    def perform(self, wait_seconds: float) -> list[tuple[Hashable, Response]]:
+    def perform(
+        self, wait_seconds: float, *, idle: bool = False
+    ) -> list[tuple[Hashable, Response]]:
         """Moves the transfers on until one finishes, `wait_seconds` at most.
 
         Gives every response that is there by then, each with its tag. Returns at once when
-        nothing is in flight.
+        nothing is in flight, or waits even then, if told to be `idle`. Ends early after `wake`.
         """
         give_up_at = time.monotonic() + wait_seconds
+        is_awake = False
         while True:
             now = time.monotonic()
             if self._unresolved and (now >= self._ask_again_at or self._names_have_news):
@@ -420,15 +426,24 @@ class Transfers:
                 self._names_have_news = False
                 for exchange in list(self._unresolved.values()):
                     self._resolve(exchange)
-            self._multi.perform()
-            self._collect()
+            if self._running:
+                self._multi.perform()
+                self._collect()
             left = give_up_at - time.monotonic()
-            if self._finished or not self._running or left <= 0:
+            if self._finished or left <= 0 or is_awake or not (self._running or idle):
                 finished, self._finished = self._finished, []
                 return finished
-            events = self._activity.poll(min(left, self._nap_seconds()))
-            names = self._resolver.fileno()
-            self._names_have_news = any(descriptor == names for descriptor, _ in events)
+            nap = min(left, self._nap_seconds()) if self._running else left
+            for descriptor, _ in self._activity.poll(nap):
+                if descriptor == self._alarm:
+                    os.eventfd_read(self._alarm)
+                    is_awake = True
+                elif descriptor == self._resolver.fileno():
+                    self._names_have_news = True
+
+    def wake(self) -> None:
+        """Ends the wait of `perform`, or of the next one. From any thread."""
+        os.eventfd_write(self._alarm, 1)
 
     def cancel(self, tag: Hashable) -> None:
         """Gives up a request in flight: its connection is closed, no response comes."""
@@ -438,6 +453,8 @@ class Transfers:
 
     def close(self) -> None:
         """Gives up all requests and closes all connections."""
+        if self._activity.closed:
+            return
         for exchange in list(self._running.values()):
             self._release(exchange)
         for easy in self._exchanges:
@@ -447,6 +464,7 @@ class Transfers:
         self._free.clear()
         self._multi.close()
         self._activity.close()
+        os.close(self._alarm)
 
     def _new_exchange(self) -> _Exchange:
         exchange = _Exchange(self._guard, self._watch)

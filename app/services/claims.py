@@ -311,6 +311,15 @@ _RELEASE = text(
     SELECT id, :reason, 'the worker was stopped while it waited for the answer' FROM freed
     """
 )
+_GIVE_BACK = text(
+    """
+    UPDATE pggit.alert_delivery_queue q
+    SET lease_token = NULL, next_attempt_at = statement_timestamp(),
+        attempts_made = attempts_made - 1
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS mine (id, token)
+    WHERE q.id = mine.id AND q.lease_token = mine.token
+    """
+)
 
 
 def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim], datetime | None]:
@@ -451,9 +460,15 @@ def _in_order(completions: Sequence[Completion]) -> list[Completion]:
 
 
 def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:
-    """Give leases back, due at once: this worker stops."""
+    """Give leases back, due at once: this worker stops, and waits no longer for the answers."""
     session.execute(text(_IN_THIS_ORDER))
     session.execute(_RELEASE, _pairs(leases) | {"reason": Reason.WORKER_STOPPED})
+
+
+def give_back(session: Session, leases: Sequence[tuple[int, str]]) -> None:
+    """Give leases back of what was not sent: due at once, and no attempt was made."""
+    session.execute(text(_IN_THIS_ORDER))
+    session.execute(_GIVE_BACK, _pairs(leases))
 
 
 def _pairs(leases: Sequence[tuple[int, str]]) -> dict[str, Any]:
