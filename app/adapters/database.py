@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
+import psycopg
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 3
@@ -68,3 +71,18 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
+    """The driver's connection of a session, for statements that go out in one round trip.
+
+    None waits for the answer of the one before; fetch the answers after the block. They belong
+    to the session's transaction. Raises OperationalError for whatever the driver raises.
+    """
+    driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    try:
+        with driver.pipeline():
+            yield driver
+    except psycopg.Error as error:
+        raise OperationalError("a pipeline", None, error) from error

@@ -5,6 +5,7 @@ Both follow no redirect, ask no proxy, decode nothing, and read at most 16 KiB o
 within one total deadline.
 """
 
+import os
 import select
 import socket
 import ssl
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 import pycurl
 
@@ -42,13 +43,14 @@ class Failure(StrEnum):
     PROTOCOL = "protocol"  # anything else that libcurl says
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+# Named tuples, where a message goes through: a frozen dataclass takes three times as long to make.
+class Request(NamedTuple):
     """What to send. `headers` go out as given; users' own passed `check_headers` before.
 
     A `body` of None sends none, `b""` an empty one with its length. `timeout_seconds` is
     for all of it, name lookup to last byte. `fresh_connection` dials anew and closes after
-    (for probes, which test the dialling too). `want_certificate` asks for its expiry.
+    (for probes, which test the dialling too, and are told its phases). `want_certificate`
+    asks for its expiry.
     """
 
     method: str
@@ -60,8 +62,7 @@ class Request:
     want_certificate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """The phases of a transfer in milliseconds; all but the total are 0 where skipped."""
 
     dns_ms: float
@@ -71,15 +72,14 @@ class Timings:
     total_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What came of a request.
 
     `status` is that of the status line, None when none arrived. With a `failure` the answer
     is not whole, even where the status is known, so look at that first. An answer of which
     no more was read because it is over 16 KiB counts as whole. `retry_after` is the raw
-    header, `error` a short sentence for people. `certificate_expires_at` needs TLS, a new
-    connection and `want_certificate`.
+    header, `error` a short sentence for people. `timings` are those of a fresh connection.
+    `certificate_expires_at` needs TLS, a new connection and `want_certificate`.
     """
 
     status: int | None
@@ -88,8 +88,8 @@ class Response:
     error: str | None
     retry_after: str | None
     body: bytes
-    timings: Timings
-    certificate_expires_at: datetime | None
+    timings: Timings | None = None
+    certificate_expires_at: datetime | None = None
 
 
 # The same few receivers are called over and over; both are pure, and a refusal is not kept.
@@ -135,7 +135,7 @@ class Guard:
         return True
 
 
-# Set on every handle, after the reset that leaves nothing of the transfer before.
+# Set on every handle.
 _ALWAYS = (
     (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
     (pycurl.FOLLOWLOCATION, 0),
@@ -177,13 +177,16 @@ class _Exchange:
         self.easy = pycurl.Curl()
         self._guard = guard
         self._on_dial = on_dial
+        self._kind: tuple[object, ...] = ()
+        self._url = ""
+        self._timeout_ms = 0
 
     def prepare(self, request: Request, target: Target, tag: Hashable) -> None:
         """Makes the handle ready for `request`, with nothing left of the one before."""
         self.tag = tag
         self.target = target
         self._started_at = time.monotonic()
-        self._timeout_seconds = request.timeout_seconds
+        self._request = request
         self._lookup_ms = 0.0
         self._body: list[bytes] = []
         self._body_room = MAX_BODY_BYTES
@@ -192,20 +195,38 @@ class _Exchange:
         self._refusal: EgressRefused | None = None
         self._dialled = False
 
+        # What one kind of requests has in common is set once; below, what each has of its own.
+        kind = (
+            request.method,
+            request.body is None,
+            request.fresh_connection,
+            request.want_certificate,
+            target.address is None,
+        )
+        if kind != self._kind:
+            self._become(request)
+            self._kind = kind
+        setopt = self.easy.setopt
+        if target.url != self._url:
+            setopt(pycurl.URL, target.url)
+            self._url = target.url
+        setopt(pycurl.HTTPHEADER, _header_lines(request))
+        if request.body is not None and request.method != "HEAD":
+            setopt(pycurl.POSTFIELDS, request.body)
+
+    def _become(self, request: Request) -> None:
+        """Makes it a handle for this kind of requests, with nothing left of any other kind."""
         setopt = self.easy.setopt
         self.easy.reset()
+        self._url, self._timeout_ms = "", 0
         for option, value in _ALWAYS:
             setopt(option, value)
         setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         setopt(pycurl.HEADERFUNCTION, self._on_header)
         setopt(pycurl.WRITEFUNCTION, self._on_body)
-        setopt(pycurl.URL, target.url)
-        setopt(pycurl.HTTPHEADER, _header_lines(request))
         setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.method == "HEAD":
             setopt(pycurl.NOBODY, 1)
-        elif request.body is not None:
-            setopt(pycurl.POSTFIELDS, request.body)
         if request.fresh_connection:
             setopt(pycurl.FRESH_CONNECT, 1)
             setopt(pycurl.FORBID_REUSE, 1)
@@ -217,7 +238,7 @@ class _Exchange:
     @property
     def seconds_left(self) -> float:
         """Until the deadline."""
-        return self._started_at + self._timeout_seconds - time.monotonic()
+        return self._started_at + self._request.timeout_seconds - time.monotonic()
 
     def dial(self, addresses: tuple[str, ...] = ()) -> None:
         """Sets what the name resolved to, and the rest of the deadline.
@@ -233,35 +254,38 @@ class _Exchange:
             known = f"+{self.target.host}:{self.target.port}:{','.join(addresses)}"
             self.easy.setopt(pycurl.RESOLVE, [known])
         left_ms = max(1, round(self.seconds_left * 1000))  # 0 would mean for ever
-        self.easy.setopt(pycurl.TIMEOUT_MS, left_ms)
-        self.easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(left_ms, MAX_CONNECT_MS))
+        if left_ms != self._timeout_ms:
+            self.easy.setopt(pycurl.TIMEOUT_MS, left_ms)
+            self.easy.setopt(pycurl.CONNECTTIMEOUT_MS, min(left_ms, MAX_CONNECT_MS))
+            self._timeout_ms = left_ms
 
     def unsent(self, failure: Failure, error: str) -> Response:
         """What came of it when it was not dialled."""
         waited_ms = (time.monotonic() - self._started_at) * 1000
-        timings = Timings(waited_ms, 0.0, 0.0, 0.0, waited_ms)
-        return Response(None, waited_ms, failure, error, None, b"", timings, None)
+        return Response(None, waited_ms, failure, error, None, b"")
 
     def response(self, code: int, message: str) -> Response:
         """What came of it, given libcurl's result code and message."""
         getinfo = self.easy.getinfo
         status = getinfo(pycurl.RESPONSE_CODE)
-        timings = self._timings()
         failure = None if code == pycurl.E_OK or self._body_room < 0 else self._failure(code)
-        if failure is Failure.REFUSED:
-            message = str(self._refusal)
-        elif self._header_room < 0:
-            message = f"The headers of the answer are over {MAX_HEADER_BYTES} bytes."
+        error = None
+        if failure is not None:
+            if failure is Failure.REFUSED:
+                message = str(self._refusal)
+            elif self._header_room < 0:
+                message = f"The headers of the answer are over {MAX_HEADER_BYTES} bytes."
+            error = message[:MAX_ERROR_CHARS]
         return Response(
             # 1xx is no answer yet (RFC 9110, 15.2).
-            status=status if status >= 200 else None,
-            latency_ms=timings.total_ms,
-            failure=failure,
-            error=None if failure is None else message[:MAX_ERROR_CHARS],
-            retry_after=self._retry_after,
-            body=b"".join(self._body),
-            timings=timings,
-            certificate_expires_at=_expiry(getinfo(pycurl.INFO_CERTINFO)),
+            status if status >= 200 else None,
+            self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000,
+            failure,
+            error,
+            self._retry_after,
+            b"".join(self._body),
+            self._timings() if self._request.fresh_connection else None,
+            _expiry(getinfo(pycurl.INFO_CERTINFO)) if self._request.want_certificate else None,
         )
 
     def _failure(self, code: int) -> Failure:
@@ -344,6 +368,8 @@ class Transfers:
         self._finished: list[tuple[Hashable, Response]] = []
         self._activity = select.epoll()
         self._activity.register(self._resolver.fileno(), select.EPOLLIN | select.EPOLLET)
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._activity.register(self._alarm, select.EPOLLIN)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, capacity)
         self._multi.setopt(pycurl.M_MAXCONNECTS, capacity)
@@ -383,13 +409,16 @@ class Transfers:
             self._unresolved[tag] = exchange
             self._resolve(exchange)
 
-    def perform(self, wait_seconds: float) -> list[tuple[Hashable, Response]]:
+    def perform(
+        self, wait_seconds: float, *, idle: bool = False
+    ) -> list[tuple[Hashable, Response]]:
         """Moves the transfers on until one finishes, `wait_seconds` at most.
 
         Gives every response that is there by then, each with its tag. Returns at once when
-        nothing is in flight.
+        nothing is in flight, or waits even then, if told to be `idle`. Ends early after `wake`.
         """
         give_up_at = time.monotonic() + wait_seconds
+        is_awake = False
         while True:
             now = time.monotonic()
             if self._unresolved and (now >= self._ask_again_at or self._names_have_news):
@@ -397,15 +426,24 @@ class Transfers:
                 self._names_have_news = False
                 for exchange in list(self._unresolved.values()):
                     self._resolve(exchange)
-            self._multi.perform()
-            self._collect()
+            if self._running:
+                self._multi.perform()
+                self._collect()
             left = give_up_at - time.monotonic()
-            if self._finished or not self._running or left <= 0:
+            if self._finished or left <= 0 or is_awake or not (self._running or idle):
                 finished, self._finished = self._finished, []
                 return finished
-            events = self._activity.poll(min(left, self._nap_seconds()))
-            names = self._resolver.fileno()
-            self._names_have_news = any(descriptor == names for descriptor, _ in events)
+            nap = min(left, self._nap_seconds()) if self._running else left
+            for descriptor, _ in self._activity.poll(nap):
+                if descriptor == self._alarm:
+                    os.eventfd_read(self._alarm)
+                    is_awake = True
+                elif descriptor == self._resolver.fileno():
+                    self._names_have_news = True
+
+    def wake(self) -> None:
+        """Ends the wait of `perform`, or of the next one. From any thread."""
+        os.eventfd_write(self._alarm, 1)
 
     def cancel(self, tag: Hashable) -> None:
         """Gives up a request in flight: its connection is closed, no response comes."""
@@ -415,6 +453,8 @@ class Transfers:
 
     def close(self) -> None:
         """Gives up all requests and closes all connections."""
+        if self._activity.closed:
+            return
         for exchange in list(self._running.values()):
             self._release(exchange)
         for easy in self._exchanges:
@@ -424,6 +464,7 @@ class Transfers:
         self._free.clear()
         self._multi.close()
         self._activity.close()
+        os.close(self._alarm)
 
     def _new_exchange(self) -> _Exchange:
         exchange = _Exchange(self._guard, self._watch)
@@ -512,5 +553,4 @@ def _expiry(chain: list[tuple[tuple[str, str], ...]]) -> datetime | None:
 
 
 def _refused(refusal: EgressRefused) -> Response:
-    nothing = Timings(0.0, 0.0, 0.0, 0.0, 0.0)
-    return Response(None, 0.0, Failure.REFUSED, str(refusal), None, b"", nothing, None)
+    return Response(None, 0.0, Failure.REFUSED, str(refusal), None, b"")

@@ -5,14 +5,15 @@ AND lease_token`, so that one who was paused past his lease changes nothing. All
 PostgreSQL's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.adapters.database import pipeline
 from app.domain.retry import DeliveryStatus, Reason
 from app.domain.traffic import DisabledReason, Standing
 
@@ -22,8 +23,7 @@ LEASE_SECONDS = 10.0
 CLAIM_LOCK = 0x70C52
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A leased delivery. `attempt` counts from 1; `webhook_version` changes with the webhook."""
 
     id: int
@@ -37,8 +37,7 @@ class Claim:
     is_expired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What came of a claim. `cause` None means that nothing was sent, so nothing is logged."""
 
     id: int
@@ -58,15 +57,19 @@ class Completion:
     probe_may_hold_seconds: float | None = None
 
 
+_STANDINGS = tuple(Standing(number) for number in range(max(Standing) * 2))
+# The two statements of every batch are sent by the driver itself, in one round trip: for 200 rows
+# SQLAlchemy's part alone would take a third of the time that PostgreSQL needs.
+#
 # Asked for in order, so that the planner takes the index of what is open. Asked whether one
 # EXISTS it expects to meet one soon, and reads through all finished rows to find it.
-_ANYTHING_DUE = text(
-    "SELECT (SELECT next_attempt_at FROM pggit.alert_delivery_queue"
-    " WHERE status IN ('pending', 'retrying')"
-    " ORDER BY next_attempt_at LIMIT 1) <= statement_timestamp()"
-    " AND NOT EXISTS (SELECT FROM pggit_traffic.delivery_pause)"
-)
-_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+_ANYTHING_DUE = """
+    (SELECT next_attempt_at FROM pggit.alert_delivery_queue
+        WHERE status IN ('pending', 'retrying')
+        ORDER BY next_attempt_at LIMIT 1) <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM pggit_traffic.delivery_pause)
+"""
+_LOCK = b"SELECT pg_advisory_xact_lock(%s)"
 # Of one kind of rows, the ones due; the two kinds have an index each (see the model).
 _DUE = """
     SELECT q.id, q.rank_at, q.lease_token IS NOT NULL AS is_lost,
@@ -83,8 +86,7 @@ _BUCKET = """
     LEAST(GREATEST({rate}, 1), t.tokens + {rate}
         * extract(epoch FROM statement_timestamp() - t.refilled_at))
 """
-_CLAIM = text(
-    f"""
+_CLAIM = f"""
     WITH busy AS MATERIALIZED (
         SELECT webhook_id, count(*) AS n FROM pggit.alert_delivery_queue
         WHERE lease_token IS NOT NULL AND next_attempt_at > statement_timestamp()
@@ -115,8 +117,10 @@ _CLAIM = text(
         CROSS JOIN LATERAL (
             SELECT LEAST(w.rate_limit_per_second, t.pace_per_second) AS per_second
         ) rate
-        WHERE w.is_active AND w.deleted_at IS NULL AND w.max_in_flight > COALESCE(busy.n, 0)
-        ORDER BY w.id <= :after_webhook, w.id
+        -- The first is asked once, and without it nothing else is looked at.
+        WHERE ({_ANYTHING_DUE})
+            AND w.is_active AND w.deleted_at IS NULL AND w.max_in_flight > COALESCE(busy.n, 0)
+        ORDER BY w.id <= %(after_webhook)s, w.id
     ), picked AS MATERIALIZED (
         SELECT due.id, due.is_lost, due.is_expired, turn.id AS webhook_id, turn.updated_at,
             turn.standing, turn.per_second
@@ -130,10 +134,10 @@ _CLAIM = text(
             ) either
             ORDER BY rank_at LIMIT GREATEST(turn.room, 0)
         ) due
-        LIMIT :room
+        LIMIT %(room)s
     ), lost AS (
         INSERT INTO pggit.delivery_attempts (delivery_id, reason, error)
-        SELECT id, :worker_lost, 'the worker was lost before it could say what came of it'
+        SELECT id, %(worker_lost)s, 'the worker was lost before it could say what came of it'
         FROM picked WHERE is_lost
     ), spent AS (
         UPDATE pggit_traffic.webhook_traffic t
@@ -146,21 +150,22 @@ _CLAIM = text(
         WHERE t.webhook_id = p.webhook_id
     )
     UPDATE pggit.alert_delivery_queue q
-    SET lease_token = gen_random_uuid(),
+    -- A row's own, and fresh: one half is this claim's chance. PostgreSQL's own way to draw one
+    -- may open a file each time.
+    SET lease_token = CAST(%(chance)s || lpad(to_hex(q.id), 16, '0') AS uuid),
         -- What is too late is claimed to be ended, not to be sent.
         attempts_made = q.attempts_made + CASE WHEN picked.is_expired THEN 0 ELSE 1 END,
-        next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
+        next_attempt_at = statement_timestamp() + make_interval(secs => %(lease)s)
     FROM picked JOIN pggit.alert_events e ON true
     WHERE q.id = picked.id AND e.id = q.event_id
     RETURNING q.id, q.lease_token::text, q.webhook_id, picked.updated_at, q.webhook_message_id,
-        q.attempts_made, e.body, picked.standing, picked.is_expired, statement_timestamp()
-    """  # noqa: S608 - only constants in it
-)
+        q.attempts_made, e.body, picked.standing, picked.is_expired
+""".encode()  # noqa: S608 - only constants in it
 # Rows that several are after (who renews or completes, and who acknowledges the alert) are locked
 # by their ids, or two would wait for each other. Of the ways to join a list with the table only
 # the nested loop keeps the list's order; to lock them by a statement of its own costs as much
 # again as half of the completion.
-_IN_THIS_ORDER = text(
+_IN_THIS_ORDER = (
     "SELECT set_config('enable_hashjoin', 'off', true),"
     " set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)"
 )
@@ -174,12 +179,11 @@ _RENEW = text(
     """
 )
 # What is delivered leaves the queue: the claim's table stays as small as what is owed.
-_RECORD_DELIVERED = text(
-    """
+_RECORD_DELIVERED = b"""
     WITH said AS MATERIALIZED (
         SELECT * FROM unnest(
-            CAST(:ids AS bigint[]), CAST(:tokens AS uuid[]), CAST(:http_statuses AS int[]),
-            CAST(:latencies AS float8[])
+            CAST(%(ids)s AS bigint[]), CAST(%(tokens)s AS uuid[]),
+            CAST(%(http_statuses)s AS int[]), CAST(%(latencies)s AS float8[])
         ) AS s (id, token, http_status, latency)
     ), done AS (
         DELETE FROM pggit.alert_delivery_queue q USING said
@@ -189,18 +193,17 @@ _RECORD_DELIVERED = text(
     ), moved AS (
         INSERT INTO pggit.alert_delivery_history (id, event_id, webhook_id, webhook_message_id,
             status, reason, attempts_made, redrive_id, created_at, finished_at)
-        SELECT id, event_id, webhook_id, webhook_message_id, :status, :reason, attempts_made,
-            redrive_id, created_at, statement_timestamp()
+        SELECT id, event_id, webhook_id, webhook_message_id, %(status)s, %(reason)s,
+            attempts_made, redrive_id, created_at, statement_timestamp()
         FROM done
     ), logged AS (
         INSERT INTO pggit.delivery_attempts (delivery_id, reason, http_status, latency_ms, at)
-        SELECT id, :reason, http_status, latency,
+        SELECT id, %(reason)s, http_status, latency,
             statement_timestamp() - make_interval(secs => latency / 1000)
         FROM done
     )
     SELECT id FROM done
-    """
-)
+"""
 _RECORD_UNDELIVERED = text(
     """
     WITH said AS MATERIALIZED (
@@ -235,12 +238,18 @@ _RECORD_UNDELIVERED = text(
     SELECT id FROM done
     """
 )
-_RELEASE_HELD = text(
+_LET_GO = (
     "UPDATE pggit.alert_delivery_queue"
     " SET held_behind = NULL, reason = NULL, next_attempt_at = statement_timestamp(),"
     " rank_at = statement_timestamp() - make_interval(secs => head_start_seconds)"
-    " WHERE held_behind = ANY(:ids)"
 )
+_RELEASE_HELD = text(f"{_LET_GO} WHERE held_behind = ANY(:ids)")
+# What was said to be delivered and has not left the queue is somebody else's by now.
+_RELEASE_HELD_BY_DELIVERED = (
+    f"{_LET_GO} WHERE held_behind = ANY(CAST(%s AS bigint[])) AND NOT EXISTS"
+    " (SELECT FROM pggit.alert_delivery_queue first"
+    " WHERE first.id = alert_delivery_queue.held_behind)"
+).encode()
 # Who never got the firing is not told of its end; nor does anything wait for what is cancelled.
 _CANCEL_NEVER_TOLD = text(
     """
@@ -303,6 +312,15 @@ _RELEASE = text(
     SELECT id, :reason, 'the worker was stopped while it waited for the answer' FROM freed
     """
 )
+_GIVE_BACK = text(
+    """
+    UPDATE pggit.alert_delivery_queue q
+    SET lease_token = NULL, next_attempt_at = statement_timestamp(),
+        attempts_made = attempts_made - 1
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS mine (id, token)
+    WHERE q.id = mine.id AND q.lease_token = mine.token
+    """
+)
 
 
 def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim], datetime | None]:
@@ -312,18 +330,19 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
     flight and its rate; the claims come in the order of these turns. Expired leases are due like
     anything else. The attempt is counted here.
     """
-    if not session.scalar(_ANYTHING_DUE):
-        return [], None
-    session.execute(_LOCK, {"key": CLAIM_LOCK})
-    rows: Sequence[Any] = session.execute(
-        _CLAIM,
-        {
-            "room": room,
-            "after_webhook": after_webhook,
-            "lease": LEASE_SECONDS,
-            "worker_lost": Reason.WORKER_LOST,
-        },
-    ).all()
+    with pipeline(session) as driver:
+        asked = driver.execute(b"SELECT statement_timestamp()")
+        driver.execute(_LOCK, [CLAIM_LOCK])
+        claimed = driver.execute(
+            _CLAIM,
+            {
+                "room": room,
+                "after_webhook": after_webhook,
+                "lease": LEASE_SECONDS,
+                "chance": secrets.token_hex(8),
+                "worker_lost": Reason.WORKER_LOST.value,
+            },
+        )
     claims = [
         Claim(
             id=row[0],
@@ -333,19 +352,22 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
             message_id=row[4],
             attempt=row[5],
             body=row[6].encode(),
-            standing=Standing(row[7]),
+            standing=_STANDINGS[row[7]],
             is_expired=row[8],
         )
-        for row in rows
+        for row in claimed.fetchall()
     ]
+    if not claims:
+        return [], None
     # RETURNING has no order of its own, and the next turn begins after the last of this one.
     claims.sort(key=lambda one: (one.webhook_id <= after_webhook, one.webhook_id, one.id))
-    return claims, rows[0][9] if rows else None
+    ((now,),) = asked.fetchall()
+    return claims, now
 
 
 def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
     """Renew leases (id and token); the ids of those that are still held."""
-    session.execute(_IN_THIS_ORDER)
+    session.execute(text(_IN_THIS_ORDER))
     return set(session.scalars(_RENEW, _pairs(leases) | {"lease": LEASE_SECONDS}))
 
 
@@ -357,23 +379,22 @@ def record_delivered(session: Session, completions: Sequence[Completion]) -> set
     in the order of their ids.
     """
     said = _in_order(completions)
-    session.execute(_IN_THIS_ORDER)
-    done = set(
-        session.scalars(
+    ids = _array([one.id for one in said])
+    with pipeline(session) as driver:
+        driver.execute(_IN_THIS_ORDER)
+        done = driver.execute(
             _RECORD_DELIVERED,
             {
-                "ids": [one.id for one in said],
-                "tokens": [one.lease_token for one in said],
-                "http_statuses": [one.http_status for one in said],
-                "latencies": [one.latency_ms for one in said],
-                "status": DeliveryStatus.DELIVERED,
-                "reason": Reason.ACCEPTED,
+                "ids": ids,
+                "tokens": _array([one.lease_token for one in said]),
+                "http_statuses": _array([one.http_status for one in said]),
+                "latencies": _array([one.latency_ms for one in said]),
+                "status": DeliveryStatus.DELIVERED.value,
+                "reason": Reason.ACCEPTED.value,
             },
         )
-    )
-    if done:
-        session.execute(_RELEASE_HELD, {"ids": sorted(done)})
-    return done
+        driver.execute(_RELEASE_HELD_BY_DELIVERED, [ids])
+    return {delivery_id for (delivery_id,) in done.fetchall()}
 
 
 def record_undelivered(session: Session, completions: Sequence[Completion]) -> set[int]:
@@ -386,7 +407,7 @@ def record_undelivered(session: Session, completions: Sequence[Completion]) -> s
     if gone:
         session.execute(_LOCK_WEBHOOKS, {"ids": gone})
     said = _in_order(completions)
-    session.execute(_IN_THIS_ORDER)
+    session.execute(text(_IN_THIS_ORDER))
     done = set(
         session.scalars(
             _RECORD_UNDELIVERED,
@@ -429,14 +450,26 @@ def end_unsuccessfully(session: Session, ids: Sequence[int]) -> None:
         session.execute(_RELEASE_HELD, {"ids": sorted(ids)})
 
 
+def _array(values: Iterable[object]) -> str:
+    """As PostgreSQL reads it. For numbers and tokens, which need no quotes: the driver would look
+    at each value twice."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
 def _in_order(completions: Sequence[Completion]) -> list[Completion]:
     return sorted(completions, key=lambda completion: completion.id)
 
 
 def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:
-    """Give leases back, due at once: this worker stops."""
-    session.execute(_IN_THIS_ORDER)
+    """Give leases back, due at once: this worker stops, and waits no longer for the answers."""
+    session.execute(text(_IN_THIS_ORDER))
     session.execute(_RELEASE, _pairs(leases) | {"reason": Reason.WORKER_STOPPED})
+
+
+def give_back(session: Session, leases: Sequence[tuple[int, str]]) -> None:
+    """Give leases back of what was not sent: due at once, and no attempt was made."""
+    session.execute(text(_IN_THIS_ORDER))
+    session.execute(_GIVE_BACK, _pairs(leases))
 
 
 def _pairs(leases: Sequence[tuple[int, str]]) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
     claim (short transaction) → send (no transaction) → decide (pure) → record (short, fenced)
 
-One thread keeps many transfers in flight. It claims again while some still wait for their
-answers, so a receiver that hangs holds nobody but itself.
+The drain's thread owns the leases and talks to PostgreSQL; a sender's owns the transfers. It
+claims again while some still wait for their answers, so a receiver that hangs holds nobody but
+itself.
 """
 
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.adapters.clock import Clock
 from app.adapters.database import Database
-from app.adapters.http import Guard, Response, Transfers, fetch
+from app.adapters.http import Guard, Response, fetch
 from app.domain.alerts import EventType, message_body
 from app.domain.retry import (
     Attempt,
@@ -33,18 +36,22 @@ from app.services.claims import (
     Claim,
     Completion,
     claim,
+    give_back,
     record_delivered,
     record_undelivered,
     release,
     renew,
 )
 from app.services.messages import Target, Targets, signed_request
+from app.services.sender import Job, Sender
 from app.services.traffic import TrafficWatch
 from app.services.webhooks import get_row
 
 log = structlog.get_logger(__name__)
 
+# Transfers in flight; and leases, so that there is more to be sent while PostgreSQL works.
 CAPACITY = 512
+LEASES = 1024
 RENEW_EVERY_SECONDS = 3.0
 # Unrecorded outcomes still count against their webhook's cap: record them soon.
 FLUSH_EVERY_SECONDS = 0.05
@@ -94,6 +101,14 @@ def excerpt(body: bytes) -> str | None:
     return body[:EXCERPT_CHARS].decode(errors="replace").replace("\x00", "\ufffd") or None
 
 
+class _Lease(NamedTuple):
+    """A claim of ours, and the job whose outcome will be its own. Where our lease ran out and
+    nobody was quicker, that is the job of the claim before."""
+
+    claim: Claim
+    job: Job
+
+
 class Drain:
     """For one thread. `run` until nothing is due; `close` gives everything back."""
 
@@ -108,9 +123,9 @@ class Drain:
         self._database = database
         self._clock = clock
         self._targets = targets
-        self._capacity = capacity
-        self._transfers = Transfers(guard, capacity)
-        self._in_flight: dict[Hashable, tuple[Claim, Target]] = {}
+        self._most_leases = capacity * LEASES // CAPACITY
+        self._sender = Sender(clock, guard, capacity)
+        self._leases: dict[int, _Lease] = {}
         self._finished: list[Completion] = []
         self._traffic = TrafficWatch()
         self._cursor = 0
@@ -120,7 +135,7 @@ class Drain:
     @property
     def is_busy(self) -> bool:
         """Whether something is in flight: call `run` again at once."""
-        return bool(self._in_flight or self._finished)
+        return bool(self._leases or self._finished)
 
     def run(self, wants_look: Callable[[], bool], stopping: Callable[[], bool]) -> dict[str, int]:
         """Deliver until nothing is due or in flight, or for a few seconds.
@@ -132,43 +147,60 @@ class Drain:
         self._report.clear()
         self._look_at = 0.0
         until = self._clock.monotonic() + PASS_SECONDS
-        while not stopping() and self._clock.monotonic() < until:
-            # In this order. A flush makes room, so a look comes after it. And when the database
-            # was away for long, we would claim what is ours: answered already, or under way.
-            self._flush_when_due()
-            self._renew_when_due()
-            claimed = self._claim_when_due(wants_look)
-            self._send_and_receive()
-            if not (claimed or self.is_busy):
-                break
+        with self._sender.at_work():
+            while not stopping() and self._clock.monotonic() < until:
+                # In this order. A flush makes room, so a look comes after it. And when the
+                # database was away for long, we would claim what is ours: answered already, or
+                # under way.
+                self._hear_outcomes()
+                self._flush_when_due()
+                self._renew_when_due()
+                claimed = self._claim_when_due(wants_look)
+                if not (claimed or self.is_busy):
+                    break
+                self._sender.wait(self._enough(), WAIT_SECONDS)
         return dict(self._report)
 
     def close(self) -> None:
         """Wait a little for what is in flight, then give the leases back."""
         give_up_at = self._clock.monotonic() + STOP_WITHIN_SECONDS
         try:
-            while self._in_flight and self._clock.monotonic() < give_up_at:
-                self._send_and_receive()
-                self._renew_when_due()
+            self._give_back_unsent()
+            with self._sender.at_work():
+                while self._leases and self._clock.monotonic() < give_up_at:
+                    self._renew_when_due()
+                    self._sender.wait(len(self._leases), WAIT_SECONDS)
+                    self._hear_outcomes()
             self._flush()
-            leases = self._leases()
-            if leases:
+            if self._leases:
                 with self._database.session() as session:
-                    release(session, leases)
+                    release(session, self._held())
         except SQLAlchemyError as error:
             # The leases run out by themselves.
             log.warning("leases not given back", action="release_failed", error=str(error))
         finally:
-            self._transfers.close()
+            self._sender.close()
 
-    def _leases(self) -> list[tuple[int, str]]:
-        return [(one.id, one.lease_token) for one, _target in self._in_flight.values()]
+    def _give_back_unsent(self) -> None:
+        """What has not been sent costs no attempt: somebody else may send it at once."""
+        unsent = [
+            self._leases.pop(job.claim.id).claim
+            for job in self._sender.take_unsent()
+            if job.claim.id in self._leases
+        ]
+        if unsent:
+            with self._database.session() as session:
+                give_back(session, [(one.id, one.lease_token) for one in unsent])
+
+    def _held(self) -> list[tuple[int, str]]:
+        return [(one.claim.id, one.claim.lease_token) for one in self._leases.values()]
 
     def _claim_when_due(self, wants_look: Callable[[], bool]) -> bool:
-        room = self._capacity - len(self._in_flight) - len(self._finished)
+        room = self._most_leases - len(self._leases) - len(self._finished)
         now = self._clock.monotonic()
         if room <= 0 or not (wants_look() or now >= self._look_at):
             return False
+        self._flush()
         with self._database.session() as session:
             claims, moment = claim(session, room, self._cursor)
             targets = self._targets.load(
@@ -179,55 +211,41 @@ class Drain:
             return False
         self._clock.set(moment)
         self._report["claimed"] += len(claims)
-        if claims:
-            self._cursor = claims[-1].webhook_id
+        self._cursor = claims[-1].webhook_id
+        jobs = []
         for one in claims:
-            target = targets[one.webhook_id]
-            is_under_way = self._in_flight.pop(one.id, None) is not None
-            ended = _ended_unsent(one, target)
+            job = Job(one, targets[one.webhook_id])
+            under_way = self._leases.pop(one.id, None)
+            ended = _ended_unsent(one, job.target)
             if ended is not None:
-                self._transfers.cancel(one.id)
+                if under_way is not None:
+                    self._sender.withdraw(under_way.job)
                 self._finish(ended)
-                continue
-            self._in_flight[one.id] = (one, target)
-            # Where our own lease ran out (this process was stopped, say) and nobody was quicker,
-            # the answer that we wait for is this attempt's.
-            if not is_under_way:
-                request = signed_request(target, one.message_id, one.body, moment)
-                self._transfers.start(request, one.id)
+            elif under_way is not None:
+                # Our own lease ran out (this process was stopped, say) and nobody was quicker:
+                # the answer that we wait for is this attempt's.
+                self._leases[one.id] = _Lease(one, under_way.job)
+            else:
+                self._leases[one.id] = _Lease(one, job)
+                jobs.append(job)
+        self._sender.give(jobs)
         return True
 
-    def _send_and_receive(self) -> None:
-        if not self._in_flight:
+    def _hear_outcomes(self) -> None:
+        outcomes = self._sender.take()
+        if not outcomes:
             return
         now = self._clock.now()
-        for delivery_id, response in self._transfers.perform(WAIT_SECONDS):
-            claimed, target = self._in_flight.pop(delivery_id)
-            attempt = Attempt(
-                claimed.attempt, response.status, response.failure, response.retry_after
-            )
-            decision = decide(attempt, target.schedule, now, random.random())
-            allowed = len(target.schedule)
-            self._finish(
-                Completion(
-                    id=claimed.id,
-                    lease_token=claimed.lease_token,
-                    webhook_id=claimed.webhook_id,
-                    status=decision.status,
-                    reason=decision.reason,
-                    delay_seconds=decision.delay_seconds,
-                    cause=decision.cause,
-                    http_status=response.status,
-                    latency_ms=response.latency_ms,
-                    error=response.error,
-                    body_excerpt=_excerpt_worth_keeping(response),
-                    disables_webhook=decision.disables_webhook,
-                    standing=claimed.standing,
-                    probe_may_hold_seconds=(
-                        sum(target.schedule) if probe_may_hold(claimed.attempt, allowed) else None
-                    ),
-                )
-            )
+        for job, response in outcomes:
+            lease = self._leases.get(job.claim.id)
+            # Otherwise it is not ours any more.
+            if lease is not None and lease.job is job:
+                del self._leases[job.claim.id]
+                self._finish(_completion(lease.claim, job.target, response, now))
+
+    def _enough(self) -> int:
+        """Outcomes that are worth a flush, with those that are there."""
+        return max(FLUSH_AT - len(self._finished), 1)
 
     def _finish(self, completion: Completion) -> None:
         if not self._finished:
@@ -236,22 +254,21 @@ class Drain:
 
     def _renew_when_due(self) -> None:
         now = self._clock.monotonic()
-        if now < self._renew_at or not (self._in_flight or self._finished):
+        if now < self._renew_at or not self.is_busy:
             return
         waiting = [(one.id, one.lease_token) for one in self._finished]
         with self._database.session() as session:
-            held = renew(session, self._leases() + waiting)
+            held = renew(session, self._held() + waiting)
         self._renew_at = now + RENEW_EVERY_SECONDS
-        for delivery_id in set(self._in_flight) - held:
+        for delivery_id in set(self._leases) - held:
             # Somebody else has it now, or it was cancelled: our answer would count for nothing.
-            del self._in_flight[delivery_id]
-            self._transfers.cancel(delivery_id)
+            self._sender.withdraw(self._leases.pop(delivery_id).job)
             self._report["lease_lost"] += 1
 
     def _flush_when_due(self) -> None:
         if self._finished and (
             len(self._finished) >= FLUSH_AT
-            or not self._in_flight
+            or not self._leases
             or self._clock.monotonic() >= self._flush_by
         ):
             self._flush()
@@ -286,6 +303,29 @@ class Drain:
             self._report[one.status if one.id in done else "lease_lost"] += 1
             if one.id in done and one.cause is not None:
                 self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
+
+
+def _completion(claimed: Claim, target: Target, response: Response, now: datetime) -> Completion:
+    """What an answer means for its delivery."""
+    attempt = Attempt(claimed.attempt, response.status, response.failure, response.retry_after)
+    decision = decide(attempt, target.schedule, now, random.random())
+    may_hold = probe_may_hold(claimed.attempt, len(target.schedule))
+    return Completion(
+        id=claimed.id,
+        lease_token=claimed.lease_token,
+        webhook_id=claimed.webhook_id,
+        status=decision.status,
+        reason=decision.reason,
+        delay_seconds=decision.delay_seconds,
+        cause=decision.cause,
+        http_status=response.status,
+        latency_ms=response.latency_ms,
+        error=response.error,
+        body_excerpt=_excerpt_worth_keeping(response),
+        disables_webhook=decision.disables_webhook,
+        standing=claimed.standing,
+        probe_may_hold_seconds=sum(target.schedule) if may_hold else None,
+    )
 
 
 def _ended_unsent(claimed: Claim, target: Target) -> Completion | None:

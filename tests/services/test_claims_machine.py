@@ -37,6 +37,9 @@ class Queue(RuleBasedStateMachine):
         self.world.sql("DELETE FROM pggit.delivery_attempts")
         self.world.sql("DELETE FROM pggit.alert_delivery_history")
         self.world.sql("DELETE FROM pggit.alerts")
+        # Neither has a key that would take them along.
+        self.world.sql("DELETE FROM pggit.alert_delivery_history")
+        self.world.sql("DELETE FROM pggit.delivery_attempts")
         self.world.sql("DELETE FROM pggit.webhooks")
         self.caps = {self.world.webhook(max_in_flight=cap): cap for cap in CAPS}
         self.rows: dict[int, Row] = {}
