@@ -19,4 +19,4 @@ blueprint = Blueprint(
 def test(data: dict[str, Any]) -> dict[str, Any]:
     """Whom this alert would reach now, and why. Nothing is raised, nobody is told."""
     with deps().unit_of_work() as work:
-        return preview(work.session, work.now, Draft(**data))
+        return preview(work.session, work.now, Draft(**({"title": ""} | data)))

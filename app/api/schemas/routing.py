@@ -20,9 +20,7 @@ class RoutingTestSchema(Schema):
     source = Text(200, 1, allow_none=True)
     labels = labels()
     webhook_ids = ids(1000, allow_none=True)
-    title = Text(
-        500, 1, load_default="", metadata={"description": "Changes nothing; alerts have one."}
-    )
+    title = Text(500, 1, metadata={"description": "Changes nothing; alerts have one."})
 
 
 class _Group(Schema):
