@@ -26,7 +26,7 @@ from app.services.telling import (
     lock_owed,
     tell,
 )
-from models import Alert, FollowUp
+from models import Alert, FollowUp, RoutingRule
 
 # How often an inhibited alert is looked at again, though the end of what inhibits it says so too.
 LOOK_AGAIN = timedelta(seconds=60)
@@ -193,7 +193,9 @@ def _do(
     table: RoutingTable,
     retry_schedule: Sequence[int],
 ) -> None:
-    if alert.snoozed_until is not None and alert.snoozed_until > now:
+    if _is_of_deleted_rule(session, one):
+        _done(one, now, Outcome.RULE_DELETED)
+    elif alert.snoozed_until is not None and alert.snoozed_until > now:
         one.due_at = alert.snoozed_until
     else:
         verdict = table.verdict(session, subject_of(alert), alert.webhook_ids, alert.id)
@@ -211,6 +213,12 @@ def _do(
                 one.due_at = now + timedelta(minutes=one.repeat_minutes)
             else:
                 _done(one, now, Outcome.SENT if told else Outcome.NOBODY_TO_TELL)
+
+
+def _is_of_deleted_rule(session: Session, one: FollowUp) -> bool:
+    """An alert that was routed while its rule was deleted has planned what it should not have."""
+    rule = session.get(RoutingRule, one.rule_id) if one.rule_id is not None else None
+    return rule is not None and rule.deleted_at is not None
 
 
 def _tell_again(
@@ -282,10 +290,15 @@ def end_follow_ups(session: Session, now: datetime, alert: Alert) -> None:
 def end_follow_ups_of_rule(session: Session, rule_id: int) -> None:
     """A rule is deleted: its steps and reminders end with it."""
     session.execute(
-        update(FollowUp)
-        .where(FollowUp.rule_id == rule_id, FollowUp.done_at.is_(None))
-        .values(done_at=func.now(), outcome=Outcome.RULE_DELETED)
-        .execution_options(synchronize_session=False)
+        text(
+            # In the order of their alerts: who acknowledges many of them is after these, too.
+            "WITH mine AS MATERIALIZED ("
+            "SELECT id FROM pggit.alert_follow_ups"
+            " WHERE rule_id = :rule AND done_at IS NULL ORDER BY alert_id, id FOR UPDATE"
+            ") UPDATE pggit.alert_follow_ups f SET done_at = now(), outcome = :outcome"
+            " FROM mine WHERE f.id = mine.id"
+        ),
+        {"rule": rule_id, "outcome": Outcome.RULE_DELETED},
     )
 
 

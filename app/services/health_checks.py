@@ -77,7 +77,7 @@ _CLAIM = """
         SELECT h.webhook_id, h.next_check_at FROM pggit.webhook_health_metrics h
         JOIN pggit.webhooks w ON w.id = h.webhook_id
         WHERE {condition} AND w.deleted_at IS NULL
-        ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h SKIP LOCKED
+        ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
     UPDATE pggit.webhook_health_metrics h
     SET lease_token = gen_random_uuid()::text, next_check_at = statement_timestamp()
@@ -91,9 +91,13 @@ _CLAIM = """
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes
 """
 _CLAIM_DUE = text(
-    _CLAIM.format(condition="w.is_active AND h.next_check_at <= statement_timestamp()")
+    _CLAIM.format(
+        condition="w.is_active AND h.next_check_at <= statement_timestamp()",
+        who_has_it="SKIP LOCKED",
+    )
 )
-_CLAIM_ONE = text(_CLAIM.format(condition="h.webhook_id = :webhook_id"))
+# Whoever has it right now is waited for: it is there.
+_CLAIM_ONE = text(_CLAIM.format(condition="h.webhook_id = :webhook_id", who_has_it=""))
 # The cadence keeps its phase; who is more than an interval late starts a new one.
 _RECORD = text(
     """

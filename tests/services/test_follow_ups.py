@@ -130,6 +130,18 @@ class TestSteps:
             end_follow_ups_of_rule(work.session, rule)
         assert outcomes(world) == [("escalate", "rule_deleted")]
 
+    def test_planned_while_the_rule_was_deleted_they_end_when_they_are_due(
+        self, world: World, hook: int, boss: int
+    ) -> None:
+        escalating(world, hook, boss)
+        world.alert()
+        told(world)
+        world.sql("UPDATE pggit.routing_rules SET deleted_at = now()")
+        world.later(minutes=15)
+        world.agenda()
+        assert told(world) == []
+        assert outcomes(world) == [("escalate", "rule_deleted")]
+
 
 class TestReminders:
     def test_come_again_until_somebody_acknowledges(self, world: World, hook: int) -> None:
