@@ -1,22 +1,15 @@
 """Short words for redrives: deliveries that failed, redrives of them, and the agenda's looks."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from app.deps import Work
 from app.services import dead_letters, redrive
 from app.services.agenda import Agenda
 from app.services.back_pressure import BackPressure
 from app.services.redrive import RedriveView
-from tests.harness.waiting import eventually
 from tests.services.world import World, failed
 
 QUEUE_LIMIT = 100_000
-WAITS_FOR_A_LOCK = (
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 Answer = TypeVar("Answer")
 
 
@@ -87,21 +80,3 @@ def requeued(world: World) -> list[int]:
             " AND status IN ('pending', 'retrying') ORDER BY id"
         )
     ]
-
-
-def overlapping(
-    world: World, first: Callable[[Work], object], second: Callable[[], Answer]
-) -> Answer:
-    """Begin `second` while `first` is done and not committed: what it answers, once both are over.
-
-    The first commits when the second waits for it, or has gone on without waiting.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        with world.deps.unit_of_work() as work:
-            first(work)
-            work.session.flush()
-            answer = pool.submit(second)
-            eventually(
-                lambda: answer.done() or world.one(WAITS_FOR_A_LOCK), what="the second to wait"
-            )
-        return answer.result(30)

@@ -19,7 +19,7 @@ from app.services.checker import Checker
 from app.services.health_checks import Check, CheckResult
 from models import WebhookHealth
 from tests.harness.receiver import Answer, Receiver
-from tests.services.world import World, at_once, delivered
+from tests.services.world import World, at_once, delivered, overlapping
 
 ONCE = {"failure_threshold": 1, "recovery_threshold": 1}
 
@@ -111,6 +111,20 @@ class TestClaim:
         assert ours.lease_token != theirs.lease_token
         assert record(world, answer(theirs)) == set()
         assert record(world, answer(ours)) == {webhook}
+
+    def test_one_that_somebody_has_right_now_is_waited_for(self, world: World) -> None:
+        webhook = world.webhook()
+
+        def claim_it() -> Check:
+            with world.deps.unit_of_work() as work:
+                return health_checks.claim_one(work.session, world.deps.cipher, webhook, 5)
+
+        check = overlapping(
+            world,
+            lambda work: work.session.get(WebhookHealth, webhook, with_for_update=True),
+            claim_it,
+        )
+        assert check.webhook_id == webhook
 
     def test_it_has_to_be_there(self, world: World) -> None:
         with pytest.raises(NotFound), world.deps.unit_of_work() as work:

@@ -18,13 +18,12 @@ from tests.services.redriving import (
     failures,
     letters,
     look,
-    overlapping,
     preview,
     requeued,
     seen,
     start,
 )
-from tests.services.world import World, at_once, delivered, failed, retrying
+from tests.services.world import World, at_once, delivered, failed, overlapping, retrying
 
 # Room for one window of 8 × this.
 NARROW: dict[str, Any] = {"max_in_flight": 1}

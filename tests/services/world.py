@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import text
 
-from app.deps import Deps
+from app.deps import Deps, Work
 from app.domain.matchers import Matcher
 from app.domain.retry import DeliveryStatus, Reason
 from app.services import claims, lifecycle, raising, webhooks
@@ -17,6 +17,7 @@ from app.services.back_pressure import BackPressure
 from app.services.claims import Claim, Completion
 from app.services.raising import Draft
 from models import InhibitionRule, RoutingRule, Silence
+from tests.harness.waiting import eventually
 
 Answer = TypeVar("Answer")
 
@@ -24,6 +25,10 @@ TOGETHER_WITHIN_SECONDS = 30.0
 # Nobody listens there (RFC 863's port): for webhooks that are not meant to be reached.
 NOWHERE = "http://127.0.0.1:9/"
 
+WAITS_FOR_A_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 # As the API fills them in.
 WEBHOOK: dict[str, Any] = {
     "name": "test",
@@ -334,3 +339,21 @@ def outcomes_at_once(*calls: Callable[[], Answer]) -> Sequence[Answer | BaseExce
     with ThreadPoolExecutor(len(calls)) as pool:
         futures = [pool.submit(run, call) for call in calls]
         return [future.result(TOGETHER_WITHIN_SECONDS) for future in futures]
+
+
+def overlapping(
+    world: World, first: Callable[[Work], object], second: Callable[[], Answer]
+) -> Answer:
+    """Begin `second` while `first` is done and not committed: what it answers, once both are over.
+
+    The first commits when the second waits for it, or has gone on without waiting.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        with world.deps.unit_of_work() as work:
+            first(work)
+            work.session.flush()
+            answer = pool.submit(second)
+            eventually(
+                lambda: answer.done() or world.one(WAITS_FOR_A_LOCK), what="the second to wait"
+            )
+        return answer.result(30)
