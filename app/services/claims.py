@@ -258,11 +258,18 @@ _CANCEL_NEVER_TOLD = text(
         JOIN pggit.alert_delivery_queue first ON first.id = q.held_behind
         JOIN pggit.alert_events e ON e.id = first.event_id
         WHERE q.held_behind = ANY(:ids) AND e.type = 'alert.firing' AND NOT EXISTS (
-            -- Where that was a reminder, the webhook may have got the firing before.
+            -- Where that was a reminder, the webhook may have got the firing before: by itself, or
+            -- with others of its group.
             SELECT FROM pggit.alert_events told
             JOIN pggit.alert_delivery_history h ON h.event_id = told.id
-            WHERE told.alert_id = e.alert_id AND told.type = 'alert.firing'
-                AND h.webhook_id = q.webhook_id
+            WHERE told.type = 'alert.firing' AND h.webhook_id = q.webhook_id AND (
+                told.alert_id = e.alert_id OR told.id IN (
+                    SELECT before.event_id FROM pggit.alert_group_news this
+                    JOIN pggit.alert_group_news before
+                        ON before.group_id = this.group_id AND before.alert_id = this.alert_id
+                    WHERE this.event_id = e.id
+                )
+            )
         )
         UNION
         SELECT q.id FROM behind JOIN pggit.alert_delivery_queue q ON q.held_behind = behind.id

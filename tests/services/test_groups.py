@@ -189,6 +189,26 @@ class TestEnd:
         world.agenda()
         assert world.claim() == []
 
+    def test_who_got_it_with_another_alert_is_told_of_the_end_though_a_reminder_failed(
+        self, world: World, hook: int
+    ) -> None:
+        grouping(world, hook, wait=0, interval=0, repeat_minutes=10)
+        mild, worst = burst(world, 1, severity="info") + burst(world, 1, severity="critical")
+        world.agenda()
+        deliver_all(world)
+        world.resolve(worst)
+        world.agenda()
+        deliver_all(world)
+        # The reminder is of the mild one alone; the message that it was told by was of the worst.
+        world.later(minutes=10)
+        world.agenda()
+        world.agenda()
+        (reminder,) = world.claim()
+        world.resolve(mild)
+        world.agenda()
+        world.complete(failed(reminder))
+        assert [json.loads(one.body)["type"] for one in world.claim()] == ["alert.resolved"]
+
     def test_resolved_while_it_is_flushed_it_is_told_of_both_or_neither(
         self, world: World, hook: int
     ) -> None:
