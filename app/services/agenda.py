@@ -25,7 +25,7 @@ LOOK_EVERY_SECONDS = 1.0
 TIDY_EVERY_SECONDS = 60.0
 BATCH = 100
 # Of a redrive, each share is a batch of its own.
-SHARES_AT_ONCE = 10
+SHARES_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)
