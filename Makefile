@@ -34,7 +34,7 @@ migration: $(VENV)/.dev ## write the next migration from the models: make migrat
 	$(RUN) -m app.cli new-migration "$(MESSAGE)"
 
 .PHONY: bench
-bench: $(VENV)/.dev ## the benchmarks beside their peers, one table out
+bench: $(VENV)/.dev ## the benchmarks beside their peers, one table out (ten minutes)
 	$(RUN) -m benchmarks
 
 # Without the address of an index in it, a lock file works behind any mirror.

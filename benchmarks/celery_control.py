@@ -11,12 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
+from kombu import Connection, Producer
 
 from app.adapters.embedded import Servers
 from app.services.webhooks import new_secret
+from benchmarks import postgres
 from benchmarks.alerts import sample_body
 from benchmarks.peers import celery_task_per_alert as control
-from benchmarks.postgres import Connection, connect, number
+from benchmarks.postgres import connect, number
 from benchmarks.processes import STOP_WITHIN_SECONDS, running, wait_for
 from benchmarks.receiver import Receiver
 
@@ -35,9 +37,17 @@ class Hook:
 class CeleryControl:
     """Tables and a queue that are new and empty; webhooks and alerts, as a request makes them."""
 
-    def __init__(self, connection: Connection, broker: "redis.Redis", *, with_row: bool) -> None:
+    def __init__(
+        self,
+        connection: postgres.Connection,
+        broker: "redis.Redis",
+        producer: Producer,
+        *,
+        with_row: bool,
+    ) -> None:
         self._connection = connection
         self._broker = broker
+        self._producer = producer
         self._with_row = with_row
         broker.flushdb()
         connection.execute(control.SCHEMA)
@@ -67,10 +77,10 @@ class CeleryControl:
                 message_id,
                 body,
             )
-            control.deliver_alert.apply_async((alert_id,), queue=QUEUE)
+            control.deliver_alert.apply_async((alert_id,), queue=QUEUE, producer=self._producer)
         else:
             arguments = (hook.url, hook.secret, message_id, body)
-            control.deliver_message.apply_async(arguments, queue=QUEUE)
+            control.deliver_message.apply_async(arguments, queue=QUEUE, producer=self._producer)
         return message_id
 
     def put_aside(self) -> None:
@@ -111,12 +121,13 @@ class CeleryServers:
 
     @contextmanager
     def opened(self, *, with_row: bool) -> Iterator[CeleryControl]:
-        control.celery.conf.update(broker_url=self._broker_url)
         with (
             redis.Redis.from_url(self._broker_url) as broker,
             connect(self._database_url) as connection,
+            # Its own: Celery's would stay with the first broker that was ever published to.
+            Connection(self._broker_url) as to_broker,
         ):
-            yield CeleryControl(connection, broker, with_row=with_row)
+            yield CeleryControl(connection, broker, Producer(to_broker), with_row=with_row)
 
     @contextmanager
     def worker(

@@ -49,9 +49,10 @@ def main(benchmarks: Sequence[Benchmark], arguments: Sequence[str] | None = None
     return 1 if voids else 0
 
 
-def parser_for(name: str, about: str | None) -> argparse.ArgumentParser:
+def parser_for(name: str | None, about: str | None) -> argparse.ArgumentParser:
+    """Of one benchmark, or of all."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m benchmarks.{name}",
+        prog=f"python -m benchmarks.{name}" if name else "python -m benchmarks",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from app.adapters.embedded import Servers
 from benchmarks import backlog, command, delivery, fairness
 from benchmarks.backlog_report import Drain, Sample
+from benchmarks.celery_control import CeleryServers
 from benchmarks.contestants.alertmanager import Alertmanager
 from benchmarks.debian import HOW_TO_INSTALL, PACKAGE
 from benchmarks.delivery_report import DeliveryReport, Section
@@ -141,6 +142,20 @@ def test_backlog_claims_whole_rooms_and_drains(own_database: Servers, tmp_path: 
     with psycopg.connect(own_database.database_url) as connection:
         left = connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^bench_'")
         assert left.fetchall() == []
+
+
+def test_the_control_publishes_to_the_broker_that_it_is_given(
+    own_database: Servers, tmp_path: Path
+) -> None:
+    """Each benchmark has servers of its own, one after another in one process."""
+    for redis_url in (own_database.redis_url, own_database.cache_redis_url):
+        servers = CeleryServers(replace(own_database, redis_url=redis_url), tmp_path)
+        with servers.opened(with_row=True) as control:
+            (hook,) = control.make_webhooks(["http://127.0.0.1:9/"])
+            message_id = control.publish(hook, 1)
+            assert [one[0] for one in control.messages([hook])] == [message_id]
+            # What is put aside was there.
+            control.put_aside()
 
 
 # What makes a figure count.
