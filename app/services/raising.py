@@ -1,5 +1,6 @@
 """Raising alerts. What is told is queued in the same transaction: committed, nothing loses it."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,10 +54,7 @@ def raise_alerts(
     raised: dict[int, tuple[Alert, bool]] = {}
     plain = [index for index, draft in enumerate(drafts) if draft.dedup_key is None]
     if plain:
-        rows = session.scalars(
-            insert(Alert).returning(Alert, sort_by_parameter_order=True),
-            [_values(drafts[index], created_by, now) for index in plain],
-        )
+        rows = _insert(session, [drafts[index] for index in plain], created_by, now)
         raised.update({index: (row, True) for index, row in zip(plain, rows, strict=True)})
     # In the order of their keys, so that two batches with the same keys can't lock each other out.
     keyed = [index for index, draft in enumerate(drafts) if draft.dedup_key is not None]
@@ -80,6 +78,52 @@ def _send_out(
             note(alert, now, verdict.decisions)
         routed.append((alert, verdict))
     send_out(session, now, routed, retry_schedule)
+
+
+# One text for any number of alerts: another for each number would be parsed each time, which costs
+# as much as all the rest.
+_INSERT = text(
+    """
+    INSERT INTO pggit.alerts (title, severity, message, source, labels, webhook_ids,
+        about_webhook_id, expires_at, created_by, created_at, updated_at)
+    SELECT t.title, t.severity, t.message, t.source, CAST(t.labels AS jsonb),
+        CAST(t.webhook_ids AS bigint[]), t.about, t.expires_at, :created_by, :now, :now
+    FROM unnest(CAST(:titles AS text[]), CAST(:severities AS text[]), CAST(:messages AS text[]),
+        CAST(:sources AS text[]), CAST(:labels AS text[]), CAST(:webhook_ids AS text[]),
+        CAST(:about AS bigint[]), CAST(:expiries AS timestamptz[])
+    ) WITH ORDINALITY
+        AS t (title, severity, message, source, labels, webhook_ids, about, expires_at, place)
+    ORDER BY t.place
+    RETURNING *
+    """
+)
+
+
+def _insert(
+    session: Session, drafts: Sequence[Draft], created_by: str, now: datetime
+) -> Sequence[Alert]:
+    """New alerts, in the order of their drafts, which is the order of their ids."""
+    rows = session.scalars(
+        select(Alert).from_statement(_INSERT),
+        {
+            "titles": [one.title for one in drafts],
+            "severities": [one.severity for one in drafts],
+            "messages": [one.message for one in drafts],
+            "sources": [one.source for one in drafts],
+            "labels": [json.dumps(dict(one.labels)) for one in drafts],
+            "webhook_ids": [_array(one.webhook_ids) for one in drafts],
+            "about": [one.not_to for one in drafts],
+            "expiries": [one.expires_at for one in drafts],
+            "created_by": created_by,
+            "now": now,
+        },
+    )
+    return sorted(rows, key=lambda alert: alert.id)
+
+
+def _array(ids: Sequence[int] | None) -> str | None:
+    """As PostgreSQL reads it: arrays of unlike lengths don't go into one."""
+    return None if ids is None else "{" + ",".join(map(str, ids)) + "}"
 
 
 def _values(draft: Draft, created_by: str, now: datetime) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import HEAD_START_SECONDS, EventType, Severity, message_body
 from app.domain.retry import Reason
-from models import Alert, AlertEvent, Webhook
+from models import Alert, Webhook
 
 ALERT_FIELDS = (
     "id",
@@ -68,6 +67,19 @@ def alert_data(alert: Alert) -> dict[str, Any]:
     return {name: getattr(alert, name) for name in ALERT_FIELDS}
 
 
+# One text for any number of events: another for each number would be parsed each time. Ids are
+# given out in the order of the rows.
+_INSERT_EVENTS = text(
+    """
+    INSERT INTO pggit.alert_events (alert_id, type, body, group_id, follow_up_id, created_at)
+    SELECT t.alert_id, t.type, t.body, t.group_id, t.follow_up_id, :now
+    FROM unnest(CAST(:alerts AS bigint[]), CAST(:types AS text[]), CAST(:bodies AS text[]),
+        CAST(:groups AS bigint[]), CAST(:follow_ups AS bigint[])
+    ) WITH ORDINALITY AS t (alert_id, type, body, group_id, follow_up_id, place)
+    ORDER BY t.place
+    RETURNING id
+    """
+)
 _QUEUE = """
     INSERT INTO pggit.alert_delivery_queue
         (event_id, webhook_id, head_start_seconds, expires_at, next_attempt_at, rank_at)
@@ -111,12 +123,7 @@ def tell(
     """Queue news that waits for nothing, one message for each webhook; the ids of the events."""
     if not news:
         return []
-    event_ids = list(
-        session.scalars(
-            insert(AlertEvent).returning(AlertEvent.id, sort_by_parameter_order=True),
-            [_event(one, now) for one in news],
-        )
-    )
+    event_ids = _insert_events(session, now, news)
     everybody: list[tuple[int, News, int | None]] = []
     chosen: list[tuple[int, News, int | None]] = []
     for event_id, one in zip(event_ids, news, strict=True):
@@ -147,9 +154,7 @@ def tell_behind(
     """Queue news for the webhooks of `behind`, each behind the delivery that it must wait for
     (None: for none). The id of the event.
     """
-    event_id = session.scalars(
-        insert(AlertEvent).values(_event(news, now)).returning(AlertEvent.id)
-    ).one()
+    (event_id,) = _insert_events(session, now, [news])
     session.execute(
         _QUEUE_BEHIND,
         {
@@ -164,15 +169,22 @@ def tell_behind(
     return event_id
 
 
-def _event(news: News, now: datetime) -> dict[str, Any]:
-    return {
-        "alert_id": news.alert.id,
-        "type": news.type,
-        "body": message_body(news.type, now, {**alert_data(news.alert), **news.extra}),
-        "group_id": news.group_id,
-        "follow_up_id": news.follow_up_id,
-        "created_at": now,
-    }
+def _insert_events(session: Session, now: datetime, news: Sequence[News]) -> list[int]:
+    """The ids of the events, in the order of the news."""
+    ids = session.scalars(
+        _INSERT_EVENTS,
+        {
+            "alerts": [one.alert.id for one in news],
+            "types": [one.type.value for one in news],
+            "bodies": [
+                message_body(one.type, now, {**alert_data(one.alert), **one.extra}) for one in news
+            ],
+            "groups": [one.group_id for one in news],
+            "follow_ups": [one.follow_up_id for one in news],
+            "now": now,
+        },
+    )
+    return sorted(ids)
 
 
 def _head_start(alert: Alert) -> int:
