@@ -80,20 +80,20 @@ def _send_out(
     send_out(session, now, routed, retry_schedule)
 
 
-# One text for any number of alerts: another for each number would be parsed each time, which costs
-# as much as all the rest.
+# One text and one parameter for any number of alerts: another text for each number would be parsed
+# each time, and the driver would look for quotes in every element of an array.
 _INSERT = text(
     """
     INSERT INTO pggit.alerts (title, severity, message, source, labels, webhook_ids,
         about_webhook_id, expires_at, created_by, created_at, updated_at)
-    SELECT t.title, t.severity, t.message, t.source, CAST(t.labels AS jsonb),
-        CAST(t.webhook_ids AS bigint[]), t.about, t.expires_at, :created_by, :now, :now
-    FROM unnest(CAST(:titles AS text[]), CAST(:severities AS text[]), CAST(:messages AS text[]),
-        CAST(:sources AS text[]), CAST(:labels AS text[]), CAST(:webhook_ids AS text[]),
-        CAST(:about AS bigint[]), CAST(:expiries AS timestamptz[])
-    ) WITH ORDINALITY
-        AS t (title, severity, message, source, labels, webhook_ids, about, expires_at, place)
-    ORDER BY t.place
+    SELECT t.title, t.severity, t.message, t.source, t.labels, t.webhook_ids,
+        t.about_webhook_id, t.expires_at, :created_by, :now, :now
+    FROM ROWS FROM (
+        json_to_recordset(CAST(:drafts AS json)) AS (title text, severity text, message text,
+            source text, labels jsonb, webhook_ids bigint[], about_webhook_id bigint,
+            expires_at timestamptz)
+    ) WITH ORDINALITY AS t
+    ORDER BY t.ordinality
     RETURNING *
     """
 )
@@ -106,14 +106,7 @@ def _insert(
     rows = session.scalars(
         select(Alert).from_statement(_INSERT),
         {
-            "titles": [one.title for one in drafts],
-            "severities": [one.severity for one in drafts],
-            "messages": [one.message for one in drafts],
-            "sources": [one.source for one in drafts],
-            "labels": [json.dumps(dict(one.labels)) for one in drafts],
-            "webhook_ids": [_array(one.webhook_ids) for one in drafts],
-            "about": [one.not_to for one in drafts],
-            "expiries": [one.expires_at for one in drafts],
+            "drafts": json.dumps([_values(one) for one in drafts], default=datetime.isoformat),
             "created_by": created_by,
             "now": now,
         },
@@ -121,25 +114,16 @@ def _insert(
     return sorted(rows, key=lambda alert: alert.id)
 
 
-def _array(ids: Sequence[int] | None) -> str | None:
-    """As PostgreSQL reads it: arrays of unlike lengths don't go into one."""
-    return None if ids is None else "{" + ",".join(map(str, ids)) + "}"
-
-
-def _values(draft: Draft, created_by: str, now: datetime) -> dict[str, Any]:
+def _values(draft: Draft) -> dict[str, Any]:
     return {
         "title": draft.title,
         "message": draft.message,
         "severity": draft.severity,
         "source": draft.source,
         "labels": dict(draft.labels),
-        "dedup_key": draft.dedup_key,
         "webhook_ids": list(draft.webhook_ids) if draft.webhook_ids is not None else None,
         "about_webhook_id": draft.not_to,
         "expires_at": draft.expires_at,
-        "created_by": created_by,
-        "created_at": now,
-        "updated_at": now,
     }
 
 
@@ -154,7 +138,13 @@ def _raise_deduplicated(
     ).one_or_none()
     if before is not None and before.expires_at is not None and before.expires_at <= now:
         expire(session, now, events, before.id)
-    statement = insert(Alert).values(_values(draft, created_by, now))
+    statement = insert(Alert).values(
+        **_values(draft),
+        dedup_key=draft.dedup_key,
+        created_by=created_by,
+        created_at=now,
+        updated_at=now,
+    )
     given = statement.excluded.expires_at
     never = or_(Alert.expires_at.is_(None), given.is_(None))
     alert = session.scalars(

@@ -4,6 +4,7 @@ The order of locks, for all who touch an alert: its row, its groups by id, webho
 deliveries by id.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,16 +68,18 @@ def alert_data(alert: Alert) -> dict[str, Any]:
     return {name: getattr(alert, name) for name in ALERT_FIELDS}
 
 
-# One text for any number of events: another for each number would be parsed each time. Ids are
-# given out in the order of the rows.
+# One text and one parameter for any number of events: another text for each number would be parsed
+# each time, and the driver would look for quotes in every element of an array. Ids are given out in
+# the order of the rows.
 _INSERT_EVENTS = text(
     """
     INSERT INTO pggit.alert_events (alert_id, type, body, group_id, follow_up_id, created_at)
     SELECT t.alert_id, t.type, t.body, t.group_id, t.follow_up_id, :now
-    FROM unnest(CAST(:alerts AS bigint[]), CAST(:types AS text[]), CAST(:bodies AS text[]),
-        CAST(:groups AS bigint[]), CAST(:follow_ups AS bigint[])
-    ) WITH ORDINALITY AS t (alert_id, type, body, group_id, follow_up_id, place)
-    ORDER BY t.place
+    FROM ROWS FROM (
+        json_to_recordset(CAST(:events AS json)) AS (alert_id bigint, type text, body text,
+            group_id bigint, follow_up_id bigint)
+    ) WITH ORDINALITY AS t
+    ORDER BY t.ordinality
     RETURNING id
     """
 )
@@ -171,20 +174,17 @@ def tell_behind(
 
 def _insert_events(session: Session, now: datetime, news: Sequence[News]) -> list[int]:
     """The ids of the events, in the order of the news."""
-    ids = session.scalars(
-        _INSERT_EVENTS,
+    events = [
         {
-            "alerts": [one.alert.id for one in news],
-            "types": [one.type.value for one in news],
-            "bodies": [
-                message_body(one.type, now, {**alert_data(one.alert), **one.extra}) for one in news
-            ],
-            "groups": [one.group_id for one in news],
-            "follow_ups": [one.follow_up_id for one in news],
-            "now": now,
-        },
-    )
-    return sorted(ids)
+            "alert_id": one.alert.id,
+            "type": one.type,
+            "body": message_body(one.type, now, {**alert_data(one.alert), **one.extra}),
+            "group_id": one.group_id,
+            "follow_up_id": one.follow_up_id,
+        }
+        for one in news
+    ]
+    return sorted(session.scalars(_INSERT_EVENTS, {"events": json.dumps(events), "now": now}))
 
 
 def _head_start(alert: Alert) -> int:
