@@ -1,0 +1,123 @@
+"""Our own code, in a process that kills itself at a named step. Nothing of it is in the product.
+
+`python -m tests.faults.dying STEP` is a delivery worker without Celery around it; `create_app` is
+the web application, for gunicorn. The steps:
+
+    inserted   web: the alert and its deliveries are inserted, and not committed
+    committed  web: they are committed, and nobody has been answered
+    claimed    worker: the claim is committed, and nothing has been sent
+    sending    worker: whenever something is to be sent, so it dies again and again
+    answered   worker: the receiver's 2xx has been read, and nothing recorded
+    recording  worker: the completion is written, and not committed
+    recorded   worker: the completion is committed
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from app import factory
+from app.adapters.database import Database
+from app.adapters.http import Transfers
+from app.adapters.queue import HintQueue
+from app.deps import build
+from app.services import alerts, delivery
+from app.settings import load_settings
+from tasks.deliver import make_drain
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, and then dead."""
+
+    def dying(*arguments: Any, **options: Any) -> None:
+        call(*arguments, **options)
+        die()
+
+    return dying
+
+
+def before(_call: Callable[..., Any]) -> Callable[..., Any]:
+    """Dead, before it does anything."""
+    return lambda *_arguments, **_options: die()
+
+
+def at_its_commit(owner: Any, name: str) -> None:
+    """Dead as soon as the transaction in which a function found something to do is committed."""
+    call = getattr(owner, name)
+    session_of = Database.session
+    has_happened = False
+
+    def noting(*arguments: Any) -> Any:
+        nonlocal has_happened
+        answer = call(*arguments)
+        # `claim` answers with its claims and the time, the completions with the ids.
+        has_happened = bool(answer[0] if isinstance(answer, tuple) else answer)
+        return answer
+
+    @contextmanager
+    def session(database: Database) -> Iterator[Session]:
+        with session_of(database) as opened:
+            yield opened
+        if has_happened:
+            die()
+
+    setattr(owner, name, noting)
+    Database.session = session  # type: ignore[method-assign]
+
+
+def worker(step: str) -> None:
+    """Delivers until it dies."""
+    if step == "claimed":
+        at_its_commit(delivery, "claim")
+    elif step == "sending":
+        Transfers.start = before(Transfers.start)  # type: ignore[method-assign]
+    elif step == "answered":
+        delivery.record_delivered = before(delivery.record_delivered)
+    elif step == "recording":
+        delivery.record_delivered = after(delivery.record_delivered)
+    elif step == "recorded":
+        at_its_commit(delivery, "record_delivered")
+    drain = make_drain(build(load_settings(), worker=True))
+    while True:
+        drain.run(lambda: False, lambda: False)
+
+
+def create_app() -> Flask:
+    """Dies once, at DYING_STEP: the next one finds the file DYING_MARK, and lives."""
+    mark = Path(os.environ["DYING_MARK"])
+    if not mark.exists():
+        call: Any = alerts.raise_alerts
+
+        def once(then: Callable[..., Any]) -> Callable[..., Any]:
+            def dying(*arguments: Any, **options: Any) -> None:
+                mark.touch()
+                then(*arguments, **options)
+
+            return dying
+
+        if os.environ["DYING_STEP"] == "inserted":
+            alerts.raise_alerts = once(after(call))
+        else:
+            # The hint is what follows a commit.
+            HintQueue.hint = once(before(HintQueue.hint))  # type: ignore[method-assign]
+    return factory.create_app()
+
+
+def main(arguments: Sequence[str]) -> None:
+    (step,) = arguments
+    worker(step)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
