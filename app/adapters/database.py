@@ -4,13 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+import psycopg
+from psycopg.abc import PQGen
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 3
 LOCK_TIMEOUT = "5s"
+# The server itself ends a statement after 10 s. One that says nothing for longer hangs.
+ANSWER_TIMEOUT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,22 @@ class PoolUse:
     open: int
     in_use: int
     limit: int
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Gives up a server that takes what it is sent and does not answer.
+
+    No time-out of TCP helps there: the server's kernel, or a proxy's, acknowledges everything.
+    """
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT_SECONDS)
+        except psycopg.OperationalError as error:
+            # Errors of the server have a code. After one of ours the answer may still come.
+            if error.sqlstate is None:
+                self.pgconn.finish()
+            raise
 
 
 class Database:
@@ -48,6 +69,7 @@ class Database:
                 f"-c lock_timeout={LOCK_TIMEOUT} -c timezone=UTC",
             },
         )
+        event.listen(self.engine, "do_connect", _connect)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -68,3 +90,7 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> _Connection:
+    return _Connection.connect(*arguments, **options)
