@@ -45,6 +45,7 @@ def settings(database_url: str, servers: Servers) -> Settings:
         retry_schedule_seconds=(0, 0, 0),
         request_timeout_seconds=5,
         web_concurrency=1,
+        rate_limit_requests=100_000,
     )
     upgrade(made.database_url)
     return made

@@ -161,6 +161,7 @@ def test_a_web_process_that_dies_while_it_takes_an_alert(
             deliver(deps)
             assert len(receiver.messages("/hook")) == 1
         answer = eventually(lambda: answered(client, alert, key), what="an answer")
+        assert answer is not None
         assert answer.status_code == 201
         assert (answer.headers.get("Idempotent-Replayed") == "true") is is_replay
 
