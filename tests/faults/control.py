@@ -133,6 +133,10 @@ def running_control(folder: Path) -> Iterator[tuple[Kept, Kept, str]]:
         yield worker, broker, server.url
 
 
+def control_hooks() -> Sequence[Hook]:
+    return [Hook(path, number, new_secret()) for number, path in enumerate(HOOKS, 1)]
+
+
 def control_faults(worker: Kept, broker: Kept, broker_url: str) -> Sequence[Fault]:
     """A kill of the worker each two seconds or so; the broker is hit far more rarely than
     Tocsin's is."""
@@ -153,7 +157,7 @@ def storm_on_control(seconds: float, seed: int, rate: float, pause: float, say: 
         running_receiver(folder / "receiver.jsonl", seed) as receiver,
         running_control(folder) as (worker, broker, broker_url),
     ):
-        hooks = [Hook(path, number, new_secret()) for number, path in enumerate(HOOKS, 1)]
+        hooks = control_hooks()
         load = Load(lambda: CelerySender(receiver), hooks, rate, seed)
         watch = Watch(receiver, Inspector({hook.path: hook for hook in hooks}, load.journal), say)
         storm = Storm(control_faults(worker, broker, broker_url), pause, seed)

@@ -169,7 +169,8 @@ class Storm:
         self.struck: list[Struck] = []
         self._faults = faults
         self._pause = pause_seconds
-        self._chance = random.Random(seed)
+        # Apart, so that who is there to be hit does not change what comes next.
+        self._chance, self._victims = random.Random(seed), random.Random(seed)
         self._lasting: list[tuple[float, str, Undo]] = []
 
     @property
@@ -190,11 +191,11 @@ class Storm:
             self._undo(float("inf"))
 
     def _strike(self) -> None:
-        lasting = {name for _, name, _ in self._lasting}
-        possible = [fault for fault in self._faults if fault.name not in lasting]
-        (fault,) = self._chance.choices(possible, [fault.weight for fault in possible])
+        (fault,) = self._chance.choices(self._faults, [fault.weight for fault in self._faults])
+        if any(fault.name == name for _, name, _ in self._lasting):
+            return
         try:
-            undo = fault.strike(self._chance)
+            undo = fault.strike(self._victims)
         except Missed:
             return
         now = time.monotonic()

@@ -1,7 +1,7 @@
 """Workers and a web process of ours, beside the test, with settings that a test may bend."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -36,25 +36,29 @@ def deliver(deps: Deps) -> None:
 
 @contextmanager
 def running_worker(
-    settings: Settings, folder: Path, number: int = 1, prefix: Sequence[str] = (), **bent: str
+    settings: Settings, folder: Path, number: int = 1, bent: Mapping[str, str] | None = None
 ) -> "Iterator[Popen[bytes]]":
-    """The delivery worker that `make run` starts. `prefix` goes before its command."""
-    command = [*prefix, sys.executable, "-m", "tasks", "deliver", str(number)]
-    environment = {**as_environment(settings), **bent}
+    """The delivery worker that `make run` starts; `bent` goes into its environment."""
+    command = [sys.executable, "-m", "tasks", "deliver", str(number)]
+    environment = {**as_environment(settings), **(bent or {})}
     with running_program(command, environment, folder / f"deliver_{number}.log") as process:
         yield process
 
 
 @contextmanager
 def running_web(
-    settings: Settings, deps: Deps, folder: Path, factory: str = FACTORY, **bent: str
+    settings: Settings,
+    deps: Deps,
+    folder: Path,
+    bent: Mapping[str, str] | None = None,
+    factory: str = FACTORY,
 ) -> Iterator[Client]:
     """A gunicorn with one worker, and its admin."""
     with deps.unit_of_work() as work:
         ensure_admin(work.session, "admin", PASSWORD)
     port = free_port()
     command = ["gunicorn", "--config", "python:app.serve", factory]
-    environment: Mapping[str, str] = {**as_environment(settings), "PORT": str(port), **bent}
+    environment = {**as_environment(settings), "PORT": str(port), **(bent or {})}
 
     def logged_in() -> Client | None:
         try:

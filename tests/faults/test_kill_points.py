@@ -106,8 +106,9 @@ def require_delivered(
 def test_what_kills_every_worker_that_sends_it_ends_as_failed(
     world: World, deps: Deps, receiver: Receiver, settings: Settings, tmp_path: Path
 ) -> None:
-    (delivery_id,) = world.owe(world.webhook(url=receiver.url("/hook")))
-    allowed = len(settings.retry_schedule_seconds)
+    allowed = 2
+    webhook = world.webhook(url=receiver.url("/hook"), retry_schedule_seconds=[0] * allowed)
+    (delivery_id,) = world.owe(webhook)
 
     for _attempt in range(allowed):
         die_at("sending", settings, tmp_path)
@@ -138,13 +139,9 @@ def test_a_web_process_that_dies_while_it_takes_an_alert(
     is_replay: bool,
 ) -> None:
     world.webhook(url=receiver.url("/hook"))
+    bent = {"DYING_STEP": step, "DYING_MARK": str(tmp_path / "mark")}
     with running_web(
-        settings,
-        deps,
-        tmp_path,
-        "tests.faults.dying:create_app()",
-        DYING_STEP=step,
-        DYING_MARK=str(tmp_path / "mark"),
+        settings, deps, tmp_path, bent, factory="tests.faults.dying:create_app()"
     ) as client:
         alert = {"title": "Disk almost full", "severity": "critical"}
         key = {"Idempotency-Key": "one"}

@@ -46,8 +46,8 @@ def test_a_worker_delivers_whatever_becomes_of_its_link_to_redis(
     tmp_path: Path,
 ) -> None:
     webhook = world.webhook(url=receiver.url("/hook"))
-    redis_url = through(link, settings.redis_url)
-    with running_worker(settings, tmp_path, REDIS_URL=redis_url):
+    bent = {"REDIS_URL": through(link, settings.redis_url)}
+    with running_worker(settings, tmp_path, bent=bent):
         eventually(lambda: link.open > 0, USED_AGAIN_WITHIN_SECONDS, "its connection")
         for mode in BAD:
             link.turn(mode)
@@ -76,8 +76,8 @@ def require_delivered(world: World, delivery_id: int) -> None:
 def test_a_request_asks_a_bad_redis_once_and_then_spares_itself(
     world: World, deps: Deps, settings: Settings, link: Proxy, tmp_path: Path
 ) -> None:
-    redis_url = through(link, settings.redis_url)
-    with running_web(settings, deps, tmp_path, REDIS_URL=redis_url) as client:
+    bent = {"REDIS_URL": through(link, settings.redis_url)}
+    with running_web(settings, deps, tmp_path, bent=bent) as client:
         for mode in (Mode.FROZEN, Mode.RESET):
             eventually(lambda: asks(client, link), USED_AGAIN_WITHIN_SECONDS, "a use of Redis")
             link.turn(mode)
