@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,14 @@ def test_a_worker_an_hour_off_neither_hurries_nor_waits_nor_steals(
 
     with running_worker(settings, tmp_path, bent=off_by(hours)) as worker:
         failing, busy, due = (world.owe(hooks[name])[0] for name in ("failing", "busy", "hook"))
-        for delivery_id in (failing, busy, due):
-            eventually(
-                lambda: world.attempts(delivery_id),  # noqa: B023 - called before the next turn
-                UP_WITHIN_SECONDS,
-                "an attempt",
-            )
+
+        def attempted(delivery_id: int) -> bool:
+            # It is held as long as this takes.
             assert world.renew(claimed[leased]) == {leased}, "the lease was stolen"
+            return bool(world.attempts(delivery_id))
+
+        for delivery_id in (failing, busy, due):
+            eventually(partial(attempted, delivery_id), UP_WITHIN_SECONDS, "an attempt")
         # libfaketime makes some ends hang, which are not what this is about.
         worker.kill()
 
