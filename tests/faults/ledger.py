@@ -22,9 +22,13 @@ OVER = frozenset({"delivered", "failed", "cancelled"})
 
 
 class Answer(StrEnum):
+    """What the sender was told. `CONDITIONAL`: it was asked for, and is owed only to those whom
+    the record says; news of an end goes to those who were told of the beginning."""
+
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    CONDITIONAL = "conditional"
 
 
 @dataclass(frozen=True, slots=True)

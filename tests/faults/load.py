@@ -69,14 +69,13 @@ class Journal:
     raised: list[Raised] = field(default_factory=list)
 
     def attempted(self) -> dict[str, Answer]:
-        """Every message that was asked for. News of an end is promised to nobody: it is owed to
-        those who were told of the beginning, and who that is only the record says."""
+        """Every message that was asked for."""
         found: dict[str, Answer] = {}
         for one in list(self.raised):
             for hook in one.hooks:
                 found[key_of(one.ref, FIRING, hook.path)] = one.answer
                 if one.resolve_sent:
-                    found[key_of(one.ref, RESOLVED, hook.path)] = Answer.UNKNOWN
+                    found[key_of(one.ref, RESOLVED, hook.path)] = Answer.CONDITIONAL
         return found
 
     def accepted(self) -> dict[str, float]:

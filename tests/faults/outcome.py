@@ -83,10 +83,10 @@ def outcome(
         if one.is_arrival and is_steady(one.key.rpartition(" ")[2]):
             first[one.key] = min(one.at, first.get(one.key, one.at))
             last[one.key] = max(one.at, last.get(one.key, one.at))
-    arrivals = sorted(first.values())
     accepted = {key: at for key, at in journal.accepted().items() if key in first}
     # Whose worker was lost may have arrived before: then its duplicate ends it.
     again = {key: last[key] for key in without_worker if key in accepted}
+    spans = [(at, first[key]) for key, at in accepted.items()]
     kills = sorted(one.at for one in storm.struck if one.is_kill)
     by_name: dict[str, list[Struck]] = defaultdict(list)
     for one_struck in storm.struck:
@@ -99,9 +99,9 @@ def outcome(
         faults={fault: len(some) for fault, some in sorted(by_name.items())},
         kills=len(kills),
         first_delivery_after={
-            fault: spread(until_the_next((one.at for one in some), arrivals))
+            fault: spread(until_the_next((one.at for one in some), spans))
             for fault, some in sorted(by_name.items())
         },
-        open_at_a_kill=spread(delays(((at, first[key]) for key, at in accepted.items()), kills)),
+        open_at_a_kill=spread(delays(spans, kills)),
         lost_its_worker=spread(delays(((accepted[key], at) for key, at in again.items()), kills)),
     )

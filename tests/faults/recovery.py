@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,29 @@ def spread(seconds: Iterable[float]) -> Spread:
     return Spread(len(ordered), rank(0.50), rank(0.99), ordered[-1])
 
 
-def until_the_next(moments: Iterable[float], arrivals: Sequence[float]) -> list[float]:
-    """From each moment to the first arrival after it. `arrivals` are in order."""
+# From the acceptance of a message to its arrival.
+Span = tuple[float, float]
+
+
+def until_the_next(moments: Iterable[float], spans: Iterable[Span]) -> list[float]:
+    """From each moment at which something was owed to the first arrival after it."""
+    ordered = sorted(spans)
+    begun = [accepted for accepted, _ in ordered]
+    # The last arrival of all that were accepted so far: later than a moment, something was owed.
+    latest = list(accumulate((arrived for _, arrived in ordered), max))
+    arrivals = sorted(arrived for _, arrived in ordered)
     found = []
     for moment in moments:
-        index = bisect_right(arrivals, moment)
-        if index < len(arrivals):
-            found.append(arrivals[index] - moment)
+        index = bisect_right(begun, moment)
+        if index and latest[index - 1] > moment:
+            found.append(arrivals[bisect_right(arrivals, moment)] - moment)
     return found
 
 
-def delays(spans: Iterable[tuple[float, float]], kills: Sequence[float]) -> list[float]:
+def delays(spans: Iterable[Span], kills: Sequence[float]) -> list[float]:
     """For messages that were open at a kill, from the first such kill to their arrival.
 
-    A span is from the acceptance of a message to its first arrival. `kills` are in order. Later
-    kills may have hit the message again: their delay is in it.
+    `kills` are in order. Later kills may have hit the message again: their delay is in it.
     """
     found = []
     for accepted, arrived in spans:

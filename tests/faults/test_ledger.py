@@ -47,6 +47,10 @@ def wrong(verdict: Verdict) -> dict[str, set[str]]:
         ({"a": ACCEPTED}, [came("a", 500)], [booked("a")], {"lost": {"a"}}),
         # Nobody heard the answer, and it was committed.
         ({"a": UNKNOWN}, [], [booked("a")], {"lost": {"a"}}),
+        # Owed only if the record says so.
+        ({"a": Answer.CONDITIONAL}, [], [], {}),
+        ({"a": Answer.CONDITIONAL}, [came("a")], [booked("a")], {}),
+        ({"a": Answer.CONDITIONAL}, [], [booked("a")], {"lost": {"a"}}),
         # It has no end.
         ({"a": ACCEPTED}, [], [booked("a", "pending")], {"lost": {"a"}, "unsettled": {"a"}}),
         ({"a": ACCEPTED}, [came("a")], [booked("a", "retrying")], {"unsettled": {"a"}}),
@@ -103,7 +107,8 @@ def test_percentiles_are_durations_that_there_were() -> None:
 
 
 def test_recovery_counts_from_the_kill() -> None:
-    assert until_the_next([0.0, 1.5, 9.0], [1.0, 2.0, 5.0]) == [1.0, 0.5]
     # Accepted and arrived between kills; open at one; open at two, which counts from the first.
     spans = [(0.0, 0.5), (0.5, 2.0), (0.5, 9.0), (7.0, 8.0)]
+    # Before the first and after the last nothing was owed.
+    assert until_the_next([-1.0, 0.25, 1.0, 5.0, 9.5], spans) == [0.25, 1.0, 3.0]
     assert delays(spans, [1.0, 5.0]) == [1.0, 8.0]
