@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 3
 LOCK_TIMEOUT = "5s"
+# Less than that: a process that is stopped in the middle of a transaction loses its locks before
+# those who wait for them give up. Between two statements nobody of ours does anything slow.
+IDLE_IN_TRANSACTION_TIMEOUT = "4s"
 # The server itself ends a statement after 10 s. One that says nothing for longer hangs.
 ANSWER_TIMEOUT_SECONDS = 15.0
 
@@ -66,7 +69,9 @@ class Database:
                 "keepalives_count": 3,
                 "tcp_user_timeout": 10_000,
                 "options": f"-c statement_timeout={statement_timeout} "
-                f"-c lock_timeout={LOCK_TIMEOUT} -c timezone=UTC",
+                f"-c lock_timeout={LOCK_TIMEOUT} "
+                f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT} "
+                "-c timezone=UTC",
             },
         )
         event.listen(self.engine, "do_connect", _connect)

@@ -1,10 +1,12 @@
-"""Our own code, in a process that kills itself at a named step. Nothing of it is in the product.
+"""Our own code, in a process that kills itself at a named step, or stops there as by SIGSTOP.
+Nothing of it is in the product.
 
 `python -m tests.faults.dying STEP` is a delivery worker without Celery around it; `create_app` is
 the web application, for gunicorn. The steps:
 
     inserted   web: the alert and its deliveries are inserted, and not committed
     committed  web: they are committed, and nobody has been answered
+    claiming   worker: it stops, with a claim made and not committed
     claimed    worker: the claim is committed, and nothing has been sent
     sending    worker: whenever something is to be sent, so it dies again and again
     answered   worker: the receiver's 2xx has been read, and nothing recorded
@@ -37,12 +39,16 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def after(call: Callable[..., Any]) -> Callable[..., Any]:
+def stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def after(call: Callable[..., Any], end: Callable[[], None] = die) -> Callable[..., Any]:
     """The same, and then dead."""
 
     def dying(*arguments: Any, **options: Any) -> None:
         call(*arguments, **options)
-        die()
+        end()
 
     return dying
 
@@ -79,7 +85,9 @@ def at_its_commit(owner: Any, name: str) -> None:
 def worker(step: str) -> None:
     """Delivers until it dies."""
     drain: Any = delivery
-    if step == "claimed":
+    if step == "claiming":
+        drain.claim = after(drain.claim, stop)
+    elif step == "claimed":
         at_its_commit(drain, "claim")
     elif step == "sending":
         Transfers.start = before(Transfers.start)  # type: ignore[method-assign]

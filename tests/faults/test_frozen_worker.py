@@ -1,13 +1,16 @@
 """A worker that stood still past its lease has its say when somebody else has its deliveries."""
 
+import sys
 import threading
 from pathlib import Path
 
 import psutil
 
-from app.settings import Settings
+from app.deps import Deps
+from app.settings import Settings, as_environment
 from tests.acceptance.steps import frozen
-from tests.faults.lanes import running_worker
+from tests.faults.lanes import deliver, running_worker
+from tests.harness.programs import running_program
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.waiting import eventually
 from tests.services.world import World, delivered
@@ -52,3 +55,21 @@ def test_what_it_heard_changes_nothing_for_whoever_has_it_now(
         assert (row.status, row.attempts_made, row.lease_token) == ("pending", 2, lease.lease_token)
         assert world.attempts(lease.id) == ["worker_lost"]
     assert world.complete(*[delivered(lease) for lease in leases]) == set(owed)
+
+
+def test_one_that_stands_still_while_it_claims_stops_nobody_else(
+    world: World, deps: Deps, receiver: Receiver, settings: Settings, tmp_path: Path
+) -> None:
+    """Claims go one after another, by a lock that lives as long as the transaction."""
+    (delivery_id,) = world.owe(world.webhook(url=receiver.url("/hook")))
+    command = [sys.executable, "-m", "tests.faults.dying", "claiming"]
+    with running_program(command, as_environment(settings), tmp_path / "worker.log") as worker:
+        process = psutil.Process(worker.pid)
+        eventually(lambda: process.status() == psutil.STATUS_STOPPED, UP_WITHIN_SECONDS, "its stop")
+
+        deliver(deps)
+
+        assert world.delivery(delivery_id).status == "delivered"
+        worker.kill()
+    # The claim that was never committed counts for nothing.
+    assert world.attempts(delivery_id) == ["accepted"]
