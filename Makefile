@@ -37,6 +37,12 @@ migration: $(VENV)/.dev ## write the next migration from the models: make migrat
 bench: $(VENV)/.dev ## the benchmarks beside their peers, one table out (ten minutes)
 	$(RUN) -m benchmarks
 
+MINUTES ?= 10
+
+.PHONY: faults
+faults: $(VENV)/.dev ## kill it a thousand times, and count: make faults MINUTES=10 SEED=7
+	$(RUN) -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 # Without the address of an index in it, a lock file works behind any mirror.
 COMPILE = $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11

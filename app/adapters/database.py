@@ -7,13 +7,19 @@ from datetime import datetime
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Engine, create_engine, text
+from psycopg.abc import PQGen
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 3
 LOCK_TIMEOUT = "5s"
+# Less than that: a process that is stopped in the middle of a transaction loses its locks before
+# those who wait for them give up. Between two statements nobody of ours does anything slow.
+IDLE_IN_TRANSACTION_TIMEOUT = "4s"
+# The server itself ends a statement after 10 s. One that says nothing for longer hangs.
+ANSWER_TIMEOUT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,22 @@ class PoolUse:
     open: int
     in_use: int
     limit: int
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Gives up a server that takes what it is sent and does not answer.
+
+    No time-out of TCP helps there: the server's kernel, or a proxy's, acknowledges everything.
+    """
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT_SECONDS)
+        except psycopg.OperationalError as error:
+            # Errors of the server have a code. After one of ours the answer may still come.
+            if error.sqlstate is None:
+                self.pgconn.finish()
+            raise
 
 
 class Database:
@@ -48,9 +70,12 @@ class Database:
                 "keepalives_count": 3,
                 "tcp_user_timeout": 10_000,
                 "options": f"-c statement_timeout={statement_timeout} "
-                f"-c lock_timeout={LOCK_TIMEOUT} -c timezone=UTC",
+                f"-c lock_timeout={LOCK_TIMEOUT} "
+                f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT} "
+                "-c timezone=UTC",
             },
         )
+        event.listen(self.engine, "do_connect", _connect)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -86,3 +111,7 @@ def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
             yield driver
     except psycopg.Error as error:
         raise OperationalError("a pipeline", None, error) from error
+
+
+def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> _Connection:
+    return _Connection.connect(*arguments, **options)

@@ -1,23 +1,20 @@
 """Steps that more than one file of the acceptance tests takes."""
 
-import os
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import requests
 
+from tests.harness import programs
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
-from tests.harness.system import ROOT, System, clean_environment, free_port
+from tests.harness.system import System, free_port
 from tests.harness.waiting import eventually
 
 OPEN = ("pending", "retrying")
@@ -135,29 +132,9 @@ def running_program(
     system: System, command: Sequence[str], **settings: str
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """A program of ours beside the system's, with its settings and these."""
-    python = Path(sys.executable).parent
-    environment = clean_environment(system.settings | settings)
-    environment["PATH"] = f"{python}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    with (system.data_dir / "logs" / "beside.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
-                process.kill()
-                process.wait()
+    log = system.data_dir / "logs" / "beside.log"
+    with programs.running_program(command, system.settings | settings, log) as process:
+        yield process
 
 
 @contextmanager

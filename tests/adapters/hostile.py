@@ -137,7 +137,7 @@ def _endless_trailers(connection: socket.socket, stop: threading.Event) -> None:
 
 
 def _huge(connection: socket.socket, stop: threading.Event) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
     while not stop.is_set():
         connection.sendall(b"x" * 65536)
 

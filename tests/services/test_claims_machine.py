@@ -1,14 +1,19 @@
-"""Any sequence of claims, renewals, losses and completions, against a model of the queue."""
+"""Any sequence of claims, renewals, losses, completions, cancellations and gates that close,
+against a model of the queue."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from app.domain.retry import Reason
+from app.domain.traffic import Gate, Standing
 from app.services.claims import Claim, Completion
+from app.services.traffic import TrafficWatch, open_by_hand
+from tests.services.test_traffic import hear, rest_is_over
 from tests.services.world import World, delivered, failed, retrying
 
 CAPS = (2, 3)
@@ -42,6 +47,7 @@ class Queue(RuleBasedStateMachine):
         self.world.sql("DELETE FROM pggit.delivery_attempts")
         self.world.sql("DELETE FROM pggit.webhooks")
         self.caps = {self.world.webhook(max_in_flight=cap): cap for cap in CAPS}
+        self.gates = dict.fromkeys(self.caps, Gate.OPEN)
         self.rows: dict[int, Row] = {}
         self.leases: list[Claim] = []
         self.tokens: set[str] = set()
@@ -61,6 +67,8 @@ class Queue(RuleBasedStateMachine):
             assert row.status in {"pending", "retrying"}, "it was finished"
             assert row.is_due, "somebody has it, or it waits"
             assert one.lease_token not in self.tokens, "a token came twice"
+            is_trial = self.gates[row.webhook] is Gate.HALF_OPEN
+            assert (Standing.TRIAL in one.standing) is is_trial
             if row.token is not None:
                 row.log.append("worker_lost")
             row.attempts += 1
@@ -121,6 +129,46 @@ class Queue(RuleBasedStateMachine):
             self.world.expire(delivery)
             self.rows[delivery].is_due = True
 
+    @rule(data=st.data())
+    def delete_webhook(self, data: st.DataObject) -> None:
+        """What it is owed is cancelled, leased or not; another takes its place."""
+        webhook = data.draw(st.sampled_from(list(self.caps)), "webhook")
+        self.world.delete_webhook(webhook)
+        for row in self.rows.values():
+            if row.webhook == webhook and row.status in {"pending", "retrying"}:
+                row.status, row.token, row.is_due = "cancelled", None, False
+        another = self.world.webhook(max_in_flight=self.caps[webhook])
+        self.caps[another] = self.caps.pop(webhook)
+        del self.gates[webhook]
+        self.gates[another] = Gate.OPEN
+
+    @precondition(lambda self: Gate.OPEN in self.gates.values())
+    @rule(data=st.data())
+    def gate_closes(self, data: st.DataObject) -> None:
+        webhook = self._one_with(data, Gate.OPEN)
+        hear(self.world, TrafficWatch(), webhook, 1.0, *[Reason.SERVER_ERROR] * 10)
+        self.gates[webhook] = Gate.CLOSED
+
+    @precondition(lambda self: Gate.CLOSED in self.gates.values())
+    @rule(data=st.data())
+    def its_rest_is_over(self, data: st.DataObject) -> None:
+        webhook = self._one_with(data, Gate.CLOSED)
+        rest_is_over(self.world, webhook)
+        self.gates[webhook] = Gate.HALF_OPEN
+
+    @precondition(lambda self: Gate.HALF_OPEN in self.gates.values())
+    @rule(data=st.data(), opens=st.booleans())
+    def its_trial_ends(self, data: st.DataObject, opens: bool) -> None:
+        """Or somebody opens it: after a trial it would open at a pace, which is another matter."""
+        webhook = self._one_with(data, Gate.HALF_OPEN)
+        if opens:
+            with self.world.deps.unit_of_work() as work:
+                open_by_hand(work.session, webhook)
+        else:
+            trial = (Reason.SERVER_ERROR, Standing.TRIAL)
+            hear(self.world, TrafficWatch(), webhook, 1.0, trial)
+        self.gates[webhook] = Gate.OPEN if opens else Gate.CLOSED
+
     # What holds at any time.
 
     @invariant()
@@ -140,10 +188,19 @@ class Queue(RuleBasedStateMachine):
         assert found == self.rows
 
     def _room_of(self, webhook: int) -> int:
-        """How many a claim may take of a webhook: what is due, within its cap."""
+        """How many a claim may take of a webhook: what is due, within its cap and its gate."""
         rows = [row for row in self.rows.values() if row.webhook == webhook]
         busy = sum(row.token is not None and not row.is_due for row in rows)
-        return max(0, min(self.caps[webhook] - busy, sum(row.is_due for row in rows)))
+        room = {
+            Gate.OPEN: self.caps[webhook] - busy,
+            Gate.HALF_OPEN: 0 if busy else 1,
+            Gate.CLOSED: 0,
+        }[self.gates[webhook]]
+        return max(0, min(room, sum(row.is_due for row in rows)))
+
+    def _one_with(self, data: st.DataObject, gate: Gate) -> int:
+        found = [webhook for webhook, is_ in self.gates.items() if is_ is gate]
+        return data.draw(st.sampled_from(found), "webhook")
 
     def _is_live(self, lease: Claim) -> bool:
         return self.rows[lease.id].token == lease.lease_token
@@ -171,8 +228,8 @@ def test_whatever_workers_do_the_queue_is_as_the_model_says(world: World) -> Non
     run_machine(
         Queue,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=25,
+            max_examples=30,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
