@@ -109,6 +109,9 @@ def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
     try:
         with driver.pipeline():
             yield driver
+        # PostgreSQL does not watch a transaction that idles after a pipeline (its last message asks
+        # for nothing to be answered), so one whose process stands still would keep its locks.
+        driver.execute(b"SELECT")
     except psycopg.Error as error:
         raise OperationalError("a pipeline", None, error) from error
 

@@ -26,7 +26,7 @@ MAX_MINUTES = 120.0
 # The control needs less time to lose something.
 CONTROL_SHARE = 0.2
 CONTROL_SECONDS_AT_LEAST = 30.0
-PAUSE_SECONDS = 0.25
+PAUSE_SECONDS = 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

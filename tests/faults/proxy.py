@@ -56,7 +56,10 @@ class Conversation:
     async def hold(self, upstream: tuple[str, int] | str) -> None:
         """Until one of the two goes, or it is reset."""
         try:
-            if self._mode is not Mode.RESET:
+            if self._mode is Mode.RESET:
+                # After its first bytes: a reset before them may be seen as a connect that failed.
+                await self._loop.sock_recv(self._taker, 1)
+            else:
                 await self._loop.sock_connect(self._server, upstream)
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._hand_on(self._taker, self._server))
