@@ -4,6 +4,7 @@ The loop is the only one that drains: hints, ticks and its own polling all just 
 So a Redis that is gone costs at most the polling interval, and nothing needs a lock.
 """
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ POLL_SECONDS = 0.5
 AFTER_ERROR_SECONDS = 0.5
 PASS_SECONDS = 5.0
 TASK_WAITS_SECONDS = 10.0
+COLLECT_AFTER = 20_000
 
 
 class Runner(Protocol):
@@ -170,6 +172,11 @@ def lane_step(
         def start(self, _worker: object) -> None:
             global _lane
             _lane = Lane(name, worker, build(settings, worker=True), make)
+            # What is there by now stays. A lane makes many small things that hold no circles: the
+            # collector would look at all of it again and again, and find nothing.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(COLLECT_AFTER)
             _lane.start()
 
         def stop(self, _worker: object) -> None:

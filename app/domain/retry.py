@@ -4,10 +4,10 @@ The rules are those of the Standard Webhooks specification (2xx succeeds, 410 di
 503 may say when to come back), with the schedule and jitter of DESIGN section 1.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 JITTER = 0.2
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
@@ -55,8 +55,7 @@ class Reason(StrEnum):
     REDRIVE_CANCELLED = "redrive_cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What came of one attempt.
 
     `number` counts from 1. `failure` is None when a whole answer came; otherwise one of
@@ -69,8 +68,7 @@ class Attempt:
     retry_after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`reason` explains the delivery's new status, `cause` this attempt; usually the same."""
 
     status: DeliveryStatus

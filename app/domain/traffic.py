@@ -7,8 +7,8 @@ when the webhook asks for less or does not answer in time, and grows by a quarte
 of successes without such a sign.
 """
 
-from dataclasses import dataclass
 from enum import IntFlag, StrEnum
+from typing import NamedTuple
 
 from app.domain.retry import Reason
 
@@ -104,8 +104,7 @@ def evidence_of(cause: Reason) -> Evidence:
     return _EVIDENCE.get(cause, Evidence.NONE)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The outcomes seen lately; `last_at` is the time of the newest, in seconds of any clock."""
 
     succeeded: int = 0

@@ -299,10 +299,14 @@ class Drain:
         with self._database.session() as session:
             done = record(session, completions)
         at = self._clock.monotonic()
+        lost = len(completions) - len(done)
+        if lost:
+            self._report["lease_lost"] += lost
         for one in completions:
-            self._report[one.status if one.id in done else "lease_lost"] += 1
-            if one.id in done and one.cause is not None:
-                self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
+            if one.id in done:
+                self._report[one.status] += 1
+                if one.cause is not None:
+                    self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
 
 
 def _completion(claimed: Claim, target: Target, response: Response, now: datetime) -> Completion:

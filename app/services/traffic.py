@@ -67,14 +67,18 @@ class TrafficWatch:
             self._watched.pop(next(iter(self._watched)))
         self._touched.add(webhook_id)
         evidence = evidence_of(cause)
-        if Standing.TRIAL in standing:
+        # Asked first, as it is nearly always so: to ask flags takes longer than the rest of this.
+        is_normal = standing is Standing.NORMAL
+        if not is_normal and Standing.TRIAL in standing:
             # Any answer to it, a refusal of this message too, is a sign of life.
             one.trial = evidence in {Evidence.GOOD, Evidence.NONE}
             return
         one.window = one.window.after(evidence, at)
         one.told += 1
-        one.paced = Standing.PACED in standing
+        one.paced = not is_normal and Standing.PACED in standing
         if evidence is Evidence.GOOD:
+            if is_normal:
+                return
             if Standing.UNAVAILABLE in standing and at >= one.noted_at + NOTED_EVERY_SECONDS:
                 one.delivered, one.noted_at = True, at
             if Standing.FAILING in standing:
