@@ -8,6 +8,9 @@ from tests.faults.outcome import Outcome
 from tests.faults.recovery import Spread
 
 SHOWN = 5
+GOAL_KILLS = 1000
+# The lease's ten and fifteen more.
+GOAL_P99_SECONDS = 25.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Report:
         rows += [(title, *(look(one) for one in self.outcomes)) for title, look in ROWS]
         lines = [f"seed {self.seed}, {self.rate:g} alerts/s; durations are p50 / p99 / max", ""]
         lines += _aligned(rows)
+        lines += ["", *_goals(self.outcomes[0])]
         for one in self.outcomes:
             lines += ["", f"{one.name}: from a fault to the next delivery, s", ""]
             lines += _aligned(
@@ -70,6 +74,17 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         )
         for row in rows
     ]
+
+
+def _goals(ours: Outcome) -> list[str]:
+    """What a run of ten minutes or so is for. A short one is not expected to get there."""
+    verdict, recovery = ours.verdict, ours.open_at_a_kill
+    reached = {
+        f"{GOAL_KILLS:,} kills or more": ours.kills >= GOAL_KILLS,
+        "lost, unexpected and unsettled 0": verdict.holds,
+        f"recovery p99 at most {GOAL_P99_SECONDS:g} s": recovery.p99 <= GOAL_P99_SECONDS,
+    }
+    return [f"goal: {goal}: {'yes' if is_met else 'no'}" for goal, is_met in reached.items()]
 
 
 def _wrong(one: Outcome) -> list[str]:

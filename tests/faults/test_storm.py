@@ -16,7 +16,7 @@ from tests.faults.storm import storm_on_tocsin
 from tests.harness.system import data_dir
 from tests.harness.waiting import eventually
 
-SECONDS = 30.0
+SECONDS = 25.0
 SEED = 20261124
 # What a busy machine may bring down: to bring down many is for `make faults`.
 KILLS_AT_LEAST = 10
