@@ -51,11 +51,11 @@ log = structlog.get_logger(__name__)
 
 # Transfers in flight; and leases, so that there is more to be sent while PostgreSQL works.
 CAPACITY = 512
-LEASES = 1024
+LEASES = 1536
 RENEW_EVERY_SECONDS = 3.0
 # Unrecorded outcomes still count against their webhook's cap: record them soon.
 FLUSH_EVERY_SECONDS = 0.05
-FLUSH_AT = 200
+FLUSH_AT_LEAST, FLUSH_AT = 50, 400
 # With transfers in flight, look for new work this often; a hint looks at once.
 LOOK_EVERY_SECONDS = 0.1
 WAIT_SECONDS = 0.01
@@ -158,7 +158,7 @@ class Drain:
                 claimed = self._claim_when_due(wants_look)
                 if not (claimed or self.is_busy):
                     break
-                self._sender.wait(self._enough(), WAIT_SECONDS)
+                self._sender.wait(self._enough() - len(self._finished), WAIT_SECONDS)
         return dict(self._report)
 
     def close(self) -> None:
@@ -244,8 +244,10 @@ class Drain:
                 self._finish(_completion(lease.claim, job.target, response, now))
 
     def _enough(self) -> int:
-        """Outcomes that are worth a flush, with those that are there."""
-        return max(FLUSH_AT - len(self._finished), 1)
+        """Outcomes that are worth a flush: half of all that is out, so that the other half keeps
+        the sender busy meanwhile. Large flushes are cheap ones."""
+        out = len(self._leases) + len(self._finished)
+        return min(max(out // 2, FLUSH_AT_LEAST), FLUSH_AT)
 
     def _finish(self, completion: Completion) -> None:
         if not self._finished:
@@ -267,9 +269,7 @@ class Drain:
 
     def _flush_when_due(self) -> None:
         if self._finished and (
-            len(self._finished) >= FLUSH_AT
-            or not self._leases
-            or self._clock.monotonic() >= self._flush_by
+            len(self._finished) >= self._enough() or self._clock.monotonic() >= self._flush_by
         ):
             self._flush()
 
