@@ -269,7 +269,10 @@ class Drain:
 
     def _flush_when_due(self) -> None:
         if self._finished and (
-            len(self._finished) >= self._enough() or self._clock.monotonic() >= self._flush_by
+            len(self._finished) >= self._enough()
+            # With nothing out there is nothing to wait for.
+            or not self._leases
+            or self._clock.monotonic() >= self._flush_by
         ):
             self._flush()
 
