@@ -143,10 +143,10 @@ def control_faults(worker: Kept, broker: Kept, broker_url: str) -> Sequence[Faul
     return (
         kill("kill worker", 8, worker.find, SPARED_SECONDS),
         kill("kill worker's child", 8, worker.children, SPARED_SECONDS, connected=False),
-        kill("kill broker", 0.5, broker.find, 2 * SPARED_SECONDS, connected=False),
-        flush("flush broker", 0.5, broker_url),
-        fill("fill broker", 0.5, broker_url, 4.0),
-        freeze("freeze broker", 0.5, broker.find, 3.0),
+        kill("kill broker", 0.2, broker.find, 2 * SPARED_SECONDS, connected=False),
+        flush("flush broker", 0.2, broker_url),
+        fill("fill broker", 0.05, broker_url, 4.0),
+        freeze("freeze broker", 0.05, broker.find, 3.0),
     )
 
 
@@ -180,6 +180,7 @@ def storm_on_control(seconds: float, seed: int, rate: float, pause: float, say: 
     return outcome(
         "naive Celery",
         seconds,
+        rate,
         settled_after,
         judge(load.journal.attempted(), watch.receipts),
         storm,

@@ -15,6 +15,7 @@ Undo = Callable[[], None]
 
 REDIS_WITHIN_SECONDS = 1.0
 HIT_WHILE_IT_STARTS_SHARE = 0.05
+UNDONE_WITHIN_SECONDS = 30.0
 
 
 class Missed(Exception):
@@ -25,7 +26,8 @@ class Missed(Exception):
 class Fault:
     """`strike` makes it happen, and says how it ends where it does not end by itself.
 
-    `lasts` is for how long, in seconds. Kills are those by SIGKILL, of one process each.
+    Either raises Missed when it can't be just now. `lasts` is for how long, in seconds. Kills
+    are those by SIGKILL, of one process each.
     """
 
     name: str
@@ -109,10 +111,9 @@ def fill(name: str, weight: float, url: str, lasts: float) -> Fault:
         before = _command(url, "CONFIG", "GET", "maxmemory")["maxmemory"]
         _command(url, "CONFIG", "SET", "maxmemory", "1")
 
+        # One that was killed meanwhile came back as it is configured, which is the same.
         def give_back() -> None:
-            # One that was killed meanwhile came back as it is configured.
-            with suppress(Missed):
-                _command(url, "CONFIG", "SET", "maxmemory", before)
+            _command(url, "CONFIG", "SET", "maxmemory", before)
 
         return give_back
 
@@ -188,7 +189,7 @@ class Storm:
                 # Exponential, as independent faults come; but none waits for long.
                 time.sleep(min(self._chance.expovariate(1 / self._pause), 4 * self._pause))
         finally:
-            self._undo(float("inf"))
+            self._undo_all(tick)
 
     def _strike(self) -> None:
         (fault,) = self._chance.choices(self._faults, [fault.weight for fault in self._faults])
@@ -204,7 +205,22 @@ class Storm:
             self._lasting.append((now + fault.lasts, fault.name, undo))
 
     def _undo(self, now: float) -> None:
-        over = [undo for until, _, undo in self._lasting if until <= now]
+        over = [one for one in self._lasting if one[0] <= now]
         self._lasting = [one for one in self._lasting if one[0] > now]
-        for undo in over:
-            undo()
+        for one in over:
+            try:
+                one[2]()
+            except Missed:
+                self._lasting.append(one)
+
+    def _undo_all(self, tick: Callable[[], None]) -> None:
+        """Raises TimeoutError when that is not to be had."""
+        give_up_at = time.monotonic() + UNDONE_WITHIN_SECONDS
+        self._undo(float("inf"))
+        while self._lasting:
+            if time.monotonic() > give_up_at:
+                names = [name for _, name, _ in self._lasting]
+                raise TimeoutError(f"these can't be undone: {names}")
+            tick()
+            time.sleep(self._pause)
+            self._undo(float("inf"))

@@ -57,6 +57,7 @@ class Outcome:
 
     name: str
     seconds: float
+    rate: float
     settled_after: float
     verdict: Verdict
     faults: Mapping[str, int]
@@ -69,6 +70,7 @@ class Outcome:
 def outcome(
     name: str,
     seconds: float,
+    rate: float,
     settled_after: float,
     verdict: Verdict,
     storm: Storm,
@@ -94,6 +96,7 @@ def outcome(
     return Outcome(
         name=name,
         seconds=seconds,
+        rate=rate,
         settled_after=settled_after,
         verdict=verdict,
         faults={fault: len(some) for fault, some in sorted(by_name.items())},

@@ -17,7 +17,6 @@ GOAL_P99_SECONDS = 25.0
 class Report:
     began_at: str
     seed: int
-    rate: float
     outcomes: Sequence[Outcome]
 
     def as_json(self) -> str:
@@ -26,7 +25,7 @@ class Report:
     def as_table(self) -> str:
         rows = [("", *(one.name for one in self.outcomes))]
         rows += [(title, *(look(one) for one in self.outcomes)) for title, look in ROWS]
-        lines = [f"seed {self.seed}, {self.rate:g} alerts/s; durations are p50 / p99 / max", ""]
+        lines = [f"seed {self.seed}; durations are p50 / p99 / max", ""]
         lines += _aligned(rows)
         lines += ["", *_goals(self.outcomes[0])]
         for one in self.outcomes:
@@ -43,6 +42,7 @@ class Report:
 
 ROWS: Sequence[tuple[str, Callable[[Outcome], str]]] = (
     ("load, s", lambda one: f"{one.seconds:,.0f}"),
+    ("alerts a second", lambda one: f"{one.rate:g}"),
     ("kills (SIGKILL)", lambda one: f"{one.kills:,}"),
     ("other faults", lambda one: f"{sum(one.faults.values()) - one.kills:,}"),
     ("attempted", lambda one: f"{one.verdict.attempted:,}"),

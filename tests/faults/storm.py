@@ -49,6 +49,7 @@ def storm_on_tocsin(seconds: float, seed: int, rate: float, pause: float, say: S
     return outcome(
         "Tocsin",
         seconds,
+        rate,
         settled_after,
         judge(load.journal.attempted(), watch.receipts, booked),
         storm,
