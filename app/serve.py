@@ -1,7 +1,11 @@
 """gunicorn's configuration (`gunicorn --config python:app.serve`): numbers, and its own errors."""
 
+import ctypes
 import json
+import os
+import signal
 import socket
+import sys
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +53,21 @@ def pre_request(_worker: object, request: Any) -> None:
     length = headers.get("CONTENT-LENGTH", "0")
     if "TRANSFER-ENCODING" in headers or (length.isdigit() and int(length) > LARGE_BODY_BYTES):
         request.force_close()
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def post_fork(server: Any, _worker: object) -> None:
+    """Die with the master, where the kernel can see to it.
+
+    One that was killed would leave its workers to finish with their clients, and its successor
+    to find the port taken until then.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != server.pid:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _write_error(client: socket.socket, status_code: int, reason: str, message: str) -> None:

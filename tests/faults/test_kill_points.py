@@ -1,15 +1,19 @@
 """SIGKILL at each step of an alert's way, from the insert to the commit of its completion."""
 
+import socket
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import requests
 
 from app.deps import Deps
 from app.settings import Settings, as_environment
+from tests.acceptance.steps import closed_gate
 from tests.faults.lanes import deliver, running_web
 from tests.harness.client import Client
 from tests.harness.programs import running_program
@@ -157,7 +161,9 @@ def test_a_web_process_that_dies_while_it_takes_an_alert(
             # Who died without an answer, and without a hint, still told the webhook.
             deliver(deps)
             assert len(receiver.messages("/hook")) == 1
-        answer = eventually(lambda: answered(client, alert, key), what="an answer")
+        answer = eventually(
+            lambda: answered(client, "/api/v1/alerts", alert, key), what="an answer"
+        )
         assert answer is not None
         assert answer.status_code == 201
         assert (answer.headers.get("Idempotent-Replayed") == "true") is is_replay
@@ -168,9 +174,47 @@ def test_a_web_process_that_dies_while_it_takes_an_alert(
 
 
 def answered(
-    client: Client, alert: dict[str, str], key: dict[str, str]
+    client: Client, path: str, body: dict[str, str], headers: dict[str, str]
 ) -> requests.Response | None:
     try:
-        return client.post("/api/v1/alerts", json=alert, headers=key)
+        return client.post(path, json=body, headers=headers)
     except requests.ConnectionError:
         return None
+
+
+def web_worker() -> psutil.Process:
+    """The only one that is a child of a gunicorn, which is a child of ours."""
+    (found,) = (
+        worker
+        for master in psutil.Process().children()
+        if any("gunicorn" in part for part in master.cmdline())
+        for worker in master.children()
+    )
+    return found
+
+
+def test_web_workers_do_not_keep_the_port_of_a_master_that_was_killed(
+    world: World, deps: Deps, receiver: Receiver, settings: Settings, tmp_path: Path
+) -> None:
+    with closed_gate() as gate, running_web(settings, deps, tmp_path) as client:
+        webhook = client.make_webhook(receiver.url("/hook"))
+        receiver.plan("/hook", Answer(gate=gate))
+        busy = threading.Thread(
+            target=answered, args=(client, f"/api/v1/webhooks/{webhook['id']}/test", {}, {})
+        )
+        busy.start()
+        eventually(lambda: receiver.messages("/hook"), what="a request under way")
+        worker = web_worker()
+        master = worker.parent()
+        assert master is not None
+
+        master.kill()
+
+        # It would have had five seconds for the request.
+        gone, _left = psutil.wait_procs([worker], timeout=3)
+        assert gone == [worker]
+        # Whoever comes next can have its port at once.
+        port = urlsplit(client.base_url).port
+        assert port is not None
+        socket.create_server(("127.0.0.1", port)).close()
+        busy.join()
