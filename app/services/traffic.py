@@ -237,14 +237,16 @@ def open_by_hand(session: Session, webhook_id: int) -> None:
     session.flush()
 
 
-def enabled(session: Session, webhook_id: int) -> None:
-    """A webhook is active again: how it failed before counts no more, and what has gathered drains
-    gently.
+def enabled(session: Session, webhook_id: int, *, was_disabled: bool) -> None:
+    """A webhook is active again: how it failed before counts no more. Where it did, or was disabled
+    for it, what has gathered drains gently; who was only switched off goes on as before.
     """
     lock_traffic(session)
     for row in _rows(session, [webhook_id]):
+        has_failed = row.failing_since is not None or row.gate == Gate.CLOSED
         row.failing_since = None
-        _open(session, row, TrafficReason.ENABLED)
+        if was_disabled or has_failed:
+            _open(session, row, TrafficReason.ENABLED)
     session.flush()
 
 

@@ -158,7 +158,7 @@ def change_webhook(
     """
     row = get_row(session, webhook_id, lock=True)
     before = (row.url, row.is_active, row.health_check_interval_seconds)
-    rate_before = row.rate_limit_per_second
+    rate_before, was_disabled = row.rate_limit_per_second, row.disabled_reason is not None
     _apply(row, cipher, changes)
     row.updated_at = now
     if row.is_active:
@@ -177,7 +177,7 @@ def change_webhook(
         lock_traffic(session)
         _set_rate(session, row)
     if row.is_active and not before[1]:
-        enabled(session, row.id)
+        enabled(session, row.id, was_disabled=was_disabled)
     session.flush()
     return _view(session, cipher, row)
 
