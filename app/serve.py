@@ -12,6 +12,7 @@ from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
 
+from app.adapters.garbage import collect_rarely
 from app.settings import load_settings
 
 _settings = load_settings()
@@ -68,6 +69,10 @@ def post_fork(server: Any, _worker: object) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != server.pid:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def post_worker_init(_worker: object) -> None:
+    collect_rarely()
 
 
 def _write_error(client: socket.socket, status_code: int, reason: str, message: str) -> None:

@@ -4,7 +4,6 @@ The loop is the only one that drains: hints, ticks and its own polling all just 
 So a Redis that is gone costs at most the polling interval, and nothing needs a lock.
 """
 
-import gc
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import structlog
 from celery import bootsteps
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.adapters.garbage import collect_rarely
 from app.deps import Deps, build
 from app.services.presence import SEEN_EVERY_SECONDS, i_am_gone, i_am_here
 from app.services.status import is_migrated
@@ -26,7 +26,6 @@ POLL_SECONDS = 0.5
 AFTER_ERROR_SECONDS = 0.5
 PASS_SECONDS = 5.0
 TASK_WAITS_SECONDS = 10.0
-COLLECT_AFTER = 20_000
 
 
 class Runner(Protocol):
@@ -172,11 +171,7 @@ def lane_step(
         def start(self, _worker: object) -> None:
             global _lane
             _lane = Lane(name, worker, build(settings, worker=True), make)
-            # What is there by now stays. A lane makes many small things that hold no circles: the
-            # collector would look at all of it again and again, and find nothing.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(COLLECT_AFTER)
+            collect_rarely()
             _lane.start()
 
         def stop(self, _worker: object) -> None:

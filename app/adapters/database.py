@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+import orjson
 import psycopg
 from psycopg.abc import PQGen
 from sqlalchemy import Engine, create_engine, event, text
@@ -59,6 +60,7 @@ class Database:
             pool_size=pool_min,
             max_overflow=pool_max - pool_min,
             pool_timeout=POOL_TIMEOUT_SECONDS,
+            json_deserializer=orjson.loads,
             # A restarted server is noticed at checkout, so that no request meets a dead connection.
             pool_pre_ping=True,
             connect_args={

@@ -1,11 +1,11 @@
 """Raising alerts. What is told is queued in the same transaction: committed, nothing loses it."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import case, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -106,7 +106,7 @@ def _insert(
     rows = session.scalars(
         select(Alert).from_statement(_INSERT),
         {
-            "drafts": json.dumps([_values(one) for one in drafts], default=datetime.isoformat),
+            "drafts": orjson.dumps([_values(one) for one in drafts]).decode(),
             "created_by": created_by,
             "now": now,
         },

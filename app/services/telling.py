@@ -4,12 +4,12 @@ The order of locks, for all who touch an alert: its row, its groups by id, webho
 deliveries by id.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -184,7 +184,9 @@ def _insert_events(session: Session, now: datetime, news: Sequence[News]) -> lis
         }
         for one in news
     ]
-    return sorted(session.scalars(_INSERT_EVENTS, {"events": json.dumps(events), "now": now}))
+    return sorted(
+        session.scalars(_INSERT_EVENTS, {"events": orjson.dumps(events).decode(), "now": now})
+    )
 
 
 def _head_start(alert: Alert) -> int:

@@ -6,9 +6,15 @@ taking in is measured too, that begins with the gun.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+# So many hand in batches at once.
+CLIENTS = 2
+
+Batch = TypeVar("Batch")
 
 # What must arrive, by message id: the secret that signs it, None where nothing does.
 Accepted = Mapping[str, str | None]
@@ -42,3 +48,10 @@ class Contestant(Protocol):
     def count(self) -> int: ...
 
     def ready(self, run: str) -> AbstractContextManager[Ready]: ...
+
+
+def hand_in(take: Callable[[Batch], None], batches: Sequence[Batch]) -> None:
+    """All batches, by `CLIENTS` who hand in one after another. Raises what `take` raises."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for _ in clients.map(take, batches):
+            pass
