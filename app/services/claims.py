@@ -21,6 +21,8 @@ LEASE_SECONDS = 10.0
 # Claims go one after another: with the lock taken in a statement of its own, the next one's
 # snapshot sees what this one leased, so that the caps on what is in flight hold.
 CLAIM_LOCK = 0x70C52
+# The owner of leases that only run out.
+NOBODY = 0
 
 
 class Claim(NamedTuple):
@@ -150,9 +152,9 @@ _CLAIM = f"""
         WHERE t.webhook_id = p.webhook_id
     )
     UPDATE pggit.alert_delivery_queue q
-    -- A row's own, and fresh: one half is this claim's chance. PostgreSQL's own way to draw one
-    -- may open a file each time.
-    SET lease_token = CAST(%(chance)s || lpad(to_hex(q.id), 16, '0') AS uuid),
+    -- Who has it, this claim's chance, and the row's id. PostgreSQL's own way to draw one may open
+    -- a file each time.
+    SET lease_token = CAST(%(claim)s || lpad(to_hex(q.id), 16, '0') AS uuid),
         -- What is too late is claimed to be ended, not to be sent.
         attempts_made = q.attempts_made + CASE WHEN picked.is_expired THEN 0 ELSE 1 END,
         next_attempt_at = statement_timestamp() + make_interval(secs => %(lease)s)
@@ -330,12 +332,14 @@ _GIVE_BACK = text(
 )
 
 
-def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim], datetime | None]:
+def claim(
+    session: Session, room: int, after_webhook: int, owner: int = NOBODY
+) -> tuple[list[Claim], datetime | None]:
     """Lease at most `room` due deliveries, and PostgreSQL's time when there are any.
 
     Webhooks take turns, beginning after `after_webhook`, each within its cap on what is in
     flight and its rate; the claims come in the order of these turns. Expired leases are due like
-    anything else. The attempt is counted here.
+    anything else. The attempt is counted here. An `owner` whose lock is gone loses his leases.
     """
     with pipeline(session) as driver:
         asked = driver.execute(b"SELECT statement_timestamp()")
@@ -346,7 +350,7 @@ def claim(session: Session, room: int, after_webhook: int) -> tuple[list[Claim],
                 "room": room,
                 "after_webhook": after_webhook,
                 "lease": LEASE_SECONDS,
-                "chance": secrets.token_hex(8),
+                "claim": f"{owner:08x}{secrets.token_hex(4)}",
                 "worker_lost": Reason.WORKER_LOST.value,
             },
         )

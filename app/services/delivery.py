@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from app.adapters.clock import Clock
 from app.adapters.database import Database
 from app.adapters.http import Guard, Response, fetch
+from app.adapters.ownership import Ownership
 from app.domain.alerts import EventType, message_body
 from app.domain.retry import (
     Attempt,
@@ -53,6 +54,7 @@ log = structlog.get_logger(__name__)
 CAPACITY = 512
 LEASES = 1536
 RENEW_EVERY_SECONDS = 3.0
+SHOW_LIFE_EVERY_SECONDS = 1.0
 # Unrecorded outcomes still count against their webhook's cap: record them soon.
 FLUSH_EVERY_SECONDS = 0.05
 FLUSH_AT_LEAST, FLUSH_AT = 50, 400
@@ -129,7 +131,8 @@ class Drain:
         self._finished: list[Completion] = []
         self._traffic = TrafficWatch()
         self._cursor = 0
-        self._look_at = self._flush_by = self._renew_at = 0.0
+        self._ownership = Ownership(database)
+        self._look_at = self._flush_by = self._renew_at = self._show_life_at = 0.0
         self._report: Counter[str] = Counter()
 
     @property
@@ -153,6 +156,7 @@ class Drain:
                 # database was away for long, we would claim what is ours: answered already, or
                 # under way.
                 self._hear_outcomes()
+                self._show_life_when_due()
                 self._flush_when_due()
                 self._renew_when_due()
                 claimed = self._claim_when_due(wants_look)
@@ -180,6 +184,7 @@ class Drain:
             log.warning("leases not given back", action="release_failed", error=str(error))
         finally:
             self._sender.close()
+            self._ownership.give_up()
 
     def _give_back_unsent(self) -> None:
         """What has not been sent costs no attempt: somebody else may send it at once."""
@@ -202,7 +207,7 @@ class Drain:
             return False
         self._flush()
         with self._database.session() as session:
-            claims, moment = claim(session, room, self._cursor)
+            claims, moment = claim(session, room, self._cursor, self._ownership.number)
             targets = self._targets.load(
                 session, {(one.webhook_id, one.webhook_version) for one in claims}
             )
@@ -253,6 +258,12 @@ class Drain:
         if not self._finished:
             self._flush_by = self._clock.monotonic() + FLUSH_EVERY_SECONDS
         self._finished.append(completion)
+
+    def _show_life_when_due(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._show_life_at:
+            self._ownership.keep()
+            self._show_life_at = now + SHOW_LIFE_EVERY_SECONDS
 
     def _renew_when_due(self) -> None:
         now = self._clock.monotonic()

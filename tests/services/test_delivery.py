@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
+from app.adapters.ownership import OWNERS
 from app.domain.retry import Reason
 from app.services import delivery, webhooks
-from app.services.claims import LEASE_SECONDS
+from app.services.claims import LEASE_SECONDS, NOBODY
 from app.services.delivery import Drain, excerpt, ping
 from app.services.messages import Targets
 from tests.harness.receiver import Answer, Message, Receiver
@@ -294,6 +295,22 @@ class TestWaiting:
             )
             eventually(lambda: world.delivery(owed).seconds_left > 8, what="a renewal")
         assert len(receiver.messages("/hangs")) == 1
+
+    def test_the_lease_names_an_owner_who_is_there(
+        self, world: World, receiver: Receiver, drain: Drain
+    ) -> None:
+        """Else whoever looks after dead owners would free what is under way here."""
+        with held(receiver, "/hangs"), working(drain):
+            (owed,) = world.owe(world.webhook(url=receiver.url("/hangs")))
+            arrived(receiver, "/hangs")
+            owner = int(world.delivery(owed).lease_token[:8], 16)
+            assert owner != NOBODY
+            assert world.one(
+                "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
+                " AND classid = :owners AND objid = :owner",
+                owners=OWNERS,
+                owner=owner,
+            )
 
     def test_the_lease_outlasts_two_renewals_that_are_missed(self) -> None:
         assert delivery.RENEW_EVERY_SECONDS * 3 < LEASE_SECONDS
