@@ -42,7 +42,7 @@ fewer alerts, so that rounds take about as long. CPU is what all processes of a 
 the gun until all was recorded.
 
 Tocsin keeps to its cap on what is in flight to each webhook (16), so with few webhooks the cap
-is what bounds it, and two workers share it. `--webhooks 200` shows them without that bound.
+is what bounds it, and two workers share it: `--webhooks 20` shows that. The others have no such cap.
 """
 
 import argparse
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     names = BACKLOG + INTAKE + SLOW
     parser.add_argument("--alerts", type=positive, default=20_000, help="for Tocsin, each round")
     parser.add_argument("--rounds", type=positive, default=3)
-    parser.add_argument("--webhooks", type=positive, default=20)
+    parser.add_argument("--webhooks", type=positive, default=100)
     parser.add_argument("--answer-after", type=positive, default=200, metavar="MS")
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)

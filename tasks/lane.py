@@ -69,6 +69,15 @@ class Lane:
         self._thread.join()
         self.deps.close()
 
+    def wake(self) -> Mapping[str, Any]:
+        """Make the loop look now, and wait for nothing.
+
+        A pass may last for seconds while a receiver hangs. Hints that waited for it would keep the
+        next ones from being heard.
+        """
+        self._look.set()
+        return {}
+
     def look(self) -> Mapping[str, Any]:
         """Make the loop look now; its report of the next whole pass."""
         with self._passed:

@@ -14,10 +14,10 @@ def run_scheduled(
     slot: int | None,
     execution_id: int | None,
 ) -> Mapping[str, Any]:
-    """Run a job for its slot or for a run asked for by hand; a bare hint just does the work."""
-    if slot is None and execution_id is None:
-        return work()
+    """Run a job for its slot or for a run asked for by hand; a bare hint wakes the lane."""
     lane = this_lane()
+    if slot is None and execution_id is None:
+        return lane.wake()
     return run_job(
         lane.deps.unit_of_work,
         name,

@@ -39,6 +39,8 @@ _PURGES: dict[str, TextClause] = {
             JOIN pggit.deliveries d ON d.event_id = e.id
         ), attempts AS (
             DELETE FROM pggit.delivery_attempts WHERE delivery_id IN (SELECT id FROM over)
+        ), queue AS (
+            DELETE FROM pggit.alert_delivery_queue WHERE id IN (SELECT id FROM over)
         ), history AS (
             DELETE FROM pggit.alert_delivery_history WHERE id IN (SELECT id FROM over)
         )

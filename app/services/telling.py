@@ -7,6 +7,7 @@ deliveries by id.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -38,7 +39,7 @@ ALERT_FIELDS = (
     "snoozed_by",
     "snoozed_until",
 )
-
+_fields_of = attrgetter(*ALERT_FIELDS)
 
 # Which events an alert was told by: by itself, or with others of its group.
 DIRECT = "alert_id = :alert AND group_id IS NULL"
@@ -65,7 +66,7 @@ class News:
 
 def alert_data(alert: Alert) -> dict[str, Any]:
     """An alert as the API shows it and as receivers get it."""
-    return {name: getattr(alert, name) for name in ALERT_FIELDS}
+    return dict(zip(ALERT_FIELDS, _fields_of(alert), strict=True))
 
 
 # One text and one parameter for any number of events: another text for each number would be parsed

@@ -41,6 +41,7 @@ class Queue(RuleBasedStateMachine):
     def empty(self) -> None:
         self.world.sql("DELETE FROM pggit.delivery_attempts")
         self.world.sql("DELETE FROM pggit.alert_delivery_history")
+        self.world.sql("DELETE FROM pggit.alert_delivery_queue")
         self.world.sql("DELETE FROM pggit.alerts")
         # Neither has a key that would take them along.
         self.world.sql("DELETE FROM pggit.alert_delivery_history")

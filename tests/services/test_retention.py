@@ -3,7 +3,7 @@
 import pytest
 
 from app.services import retention
-from tests.services.world import World, delivered
+from tests.services.world import World, delivered, failed
 
 
 def purge(world: World) -> dict[str, int]:
@@ -82,15 +82,19 @@ def age_alerts(world: World, age: str) -> None:
 
 
 def test_an_old_alert_goes_with_all_that_belongs_to_it(world: World) -> None:
-    world.webhook()
+    for _ in range(2):
+        world.webhook()
     world.alert()
-    world.complete(*map(delivered, world.claim()))
+    first, second = world.claim()
+    world.complete(delivered(first), failed(second))
     age_alerts(world, "30 days 1 hour")
+    world.sql("UPDATE pggit.webhooks SET is_active = false WHERE id = :id", id=second.webhook_id)
     kept = world.alert()
     assert purge(world) == {"alerts": 1}
     assert world.one("SELECT id FROM pggit.alerts") == kept
     for table in ("alert_events", "alert_delivery_queue"):
         assert count(world, f"pggit.{table}") == 1
+    assert count(world, "pggit.alert_delivery_history") == 0
     assert count(world, "pggit.delivery_attempts") == 0
 
 
