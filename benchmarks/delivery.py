@@ -42,7 +42,8 @@ fewer alerts, so that rounds take about as long. CPU is what all processes of a 
 the gun until all was recorded.
 
 Tocsin keeps to its cap on what is in flight to each webhook (16), so with few webhooks the cap
-is what bounds it, and two workers share it: `--webhooks 20` shows that. The others have no such cap.
+is what bounds it, and two workers share it: `--webhooks 20` shows that. The others have no such
+cap.
 """
 
 import argparse

@@ -39,7 +39,7 @@ def test_a_hint_is_heard_in_the_middle_of_a_pass_and_waits_for_nothing(world: Wo
     try:
         eventually(lambda: runner.begun, what="a pass")
         for heard in (1, 2, 3):
-            lane.wake()
+            assert lane.wake() == {}  # who waits in vain says so
             eventually(lambda wanted=heard: runner.looks >= wanted, what="a look")  # type: ignore[misc]
         assert runner.begun == 1
     finally:
