@@ -21,7 +21,7 @@ from models.routing import (
     Silence,
 )
 from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
-from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck
+from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck, WebhookHealthRollup
 
 __all__ = [
     "Alert",
@@ -50,6 +50,7 @@ __all__ = [
     "Webhook",
     "WebhookHealth",
     "WebhookHealthCheck",
+    "WebhookHealthRollup",
     "WebhookTraffic",
     "Worker",
 ]
