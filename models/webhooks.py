@@ -134,6 +134,9 @@ class WebhookHealthCheck(Base):
     """One check and what came of it. `latency_ms` is the total of its phases.
 
     `decision` says what the rules made of it, where there was something to decide.
+
+    There is no foreign key to webhooks: it would lock the webhook for every check. What a deleted
+    webhook leaves goes with its age, and by age the ids are in order too.
     """
 
     __tablename__ = "webhook_health_checks"
@@ -144,8 +147,8 @@ class WebhookHealthCheck(Base):
     )
 
     id: Mapped[Id]
-    webhook_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.webhooks.id", ondelete="CASCADE"))
-    checked_at: Mapped[CreatedAt] = mapped_column(index=True)
+    webhook_id: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[CreatedAt]
     outcome: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     http_status: Mapped[int | None] = mapped_column(Integer)
@@ -167,8 +170,7 @@ class WebhookHealthRollup(Base):
     nothing else here counts. `latency_…` and `sketch` are of those that did not fail (null without
     one); the sketch is a serialised `kll_doubles_sketch` of k = 800.
 
-    There is no foreign key to webhooks: it would be asked for every check, and what a deleted
-    webhook leaves goes with its age.
+    There is no foreign key to webhooks, as there is none of the checks.
     """
 
     __tablename__ = "webhook_health_rollups"

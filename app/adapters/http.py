@@ -98,7 +98,7 @@ class Response(NamedTuple):
 
 
 # The same few receivers are called over and over; both are pure, and a refusal is not kept.
-_parse_url = lru_cache(maxsize=4096)(parse_url)
+_parse_url = lru_cache(maxsize=16384)(parse_url)
 _check_address = lru_cache(maxsize=4096)(check_address)
 
 

@@ -103,7 +103,7 @@ _CLAIM = """
         w.headers_encrypted, COALESCE(w.timeout_seconds, :timeout), w.health_check_interval_seconds,
         w.check_method, w.check_expected_status, w.check_max_latency_ms,
         w.check_failure_threshold, w.check_recovery_threshold, w.check_body_includes,
-        w.check_body_excludes, w.check_headers, w.check_min_certificate_days,
+        w.check_body_excludes, NULLIF(w.check_headers, '{{}}'), w.check_min_certificate_days,
         w.check_flap_changes, w.check_flap_window_seconds, w.depends_on,
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
         h.failing_since, h.changed_times, h.flapping_since, h.certificate_told,
@@ -164,7 +164,7 @@ def _check_of(
     recovery_threshold: int,
     body_includes: str | None,
     body_excludes: str | None,
-    wanted_headers: dict[str, str | None],
+    wanted_headers: dict[str, str | None] | None,
     min_certificate_days: int | None,
     flap_changes: int | None,
     flap_window: int | None,
@@ -183,7 +183,7 @@ def _check_of(
     parents_checked_since: datetime | None,
 ) -> Check:
     """In the order of what a claim returns."""
-    headers = {name.lower(): value for name, value in wanted_headers.items()}
+    headers = {name.lower(): value for name, value in (wanted_headers or {}).items()}
     return Check(
         webhook_id,
         lease_token,

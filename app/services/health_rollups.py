@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.adapters.arrays import bytes_array, plain_array
 from app.domain.check_rollups import RESOLUTIONS, CheckRollup, bucket_of, merge
 
 FINEST = 60
@@ -81,7 +82,7 @@ def check_rollups(
 _MINUTES = text(
     f"""
     SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
-    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at = :at
+    WHERE webhook_id = ANY(CAST(:ids AS bigint[])) AND resolution = {FINEST} AND at = :at
     """  # noqa: S608
 )
 _PUT = text(
@@ -107,7 +108,7 @@ def add_to_minute(session: Session, at: datetime, added: Sequence[tuple[int, Che
     rollup of what is new."""
     if not added:
         return
-    rows = session.execute(_MINUTES, {"ids": [one for one, _ in added], "at": at})
+    rows = session.execute(_MINUTES, {"ids": plain_array(one for one, _ in added), "at": at})
     there = {row.webhook_id: _rollup_of(row) for row in rows}
     _put(
         session,
@@ -128,15 +129,15 @@ def _put(
         {
             "resolution": resolution,
             "at": at,
-            "ids": [one for one, _ in rollups],
-            "checks": [one.checks for _, one in rollups],
-            "failed": [one.failed for _, one in rollups],
-            "slow": [one.slow for _, one in rollups],
-            "maintenance": [one.in_maintenance for _, one in rollups],
-            "sums": [one.latency_sum_ms for _, one in rollups],
-            "minima": [one.latency_min_ms for _, one in rollups],
-            "maxima": [one.latency_max_ms for _, one in rollups],
-            "sketches": [one.sketch for _, one in rollups],
+            "ids": plain_array(one for one, _ in rollups),
+            "checks": plain_array(one.checks for _, one in rollups),
+            "failed": plain_array(one.failed for _, one in rollups),
+            "slow": plain_array(one.slow for _, one in rollups),
+            "maintenance": plain_array(one.in_maintenance for _, one in rollups),
+            "sums": plain_array(one.latency_sum_ms for _, one in rollups),
+            "minima": plain_array(one.latency_min_ms for _, one in rollups),
+            "maxima": plain_array(one.latency_max_ms for _, one in rollups),
+            "sketches": bytes_array(one.sketch for _, one in rollups),
         },
     )
 
@@ -162,7 +163,8 @@ _SOME_WEBHOOKS = text("SELECT id FROM pggit.webhooks WHERE id > :after ORDER BY 
 _TO_FOLD = text(
     f"""
     SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
-    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at >= :at AND at < :until
+    WHERE webhook_id = ANY(CAST(:ids AS bigint[])) AND resolution = {FINEST}
+        AND at >= :at AND at < :until
     ORDER BY webhook_id
     """  # noqa: S608
 )
@@ -204,7 +206,7 @@ def _fold_some(
     ids = session.scalars(_SOME_WEBHOOKS, {"after": after, "limit": WEBHOOKS_AT_ONCE}).all()
     if not ids:
         return None, 0
-    rows = session.execute(_TO_FOLD, {"ids": list(ids), "at": at, "until": until})
+    rows = session.execute(_TO_FOLD, {"ids": plain_array(ids), "at": at, "until": until})
     folded = [
         (webhook_id, merge(_rollup_of(row) for row in minutes))
         for webhook_id, minutes in groupby(rows, key=lambda row: row.webhook_id)

@@ -58,10 +58,8 @@ _PURGES: dict[str, TextClause] = {
     "health_checks": text(
         f"""
         DELETE FROM pggit.webhook_health_checks WHERE id IN (
-            SELECT id FROM pggit.webhook_health_checks
-            WHERE checked_at < now() - interval '{KEEP["health_checks"]}'
-            ORDER BY checked_at LIMIT {BATCH}
-        )
+            SELECT id FROM pggit.webhook_health_checks ORDER BY id LIMIT {BATCH}
+        ) AND checked_at < now() - interval '{KEEP["health_checks"]}'
         """  # noqa: S608
     ),
     **{
