@@ -163,6 +163,20 @@ class WebhookHealthCheck(Base):
     in_maintenance: Mapped[bool] = mapped_column(server_default="false")
 
 
+class HealthRollupProgress(Base):
+    """Until when minutes are folded into coarser rollups.
+
+    An index by time would tell too, but each check would pay for it, and a planner that knows
+    little would read by it all that is of one minute.
+    """
+
+    __tablename__ = "webhook_health_rollup_progress"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    resolution: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    folded_until: Mapped[Timestamp]
+
+
 class WebhookHealthRollup(Base):
     """The checks of a webhook that fell into one bucket of `resolution` seconds from `at` on.
 
@@ -176,8 +190,6 @@ class WebhookHealthRollup(Base):
     __tablename__ = "webhook_health_rollups"
     __table_args__ = (
         CheckConstraint("resolution IN (60, 300, 3600)", name="resolution"),
-        # For the purge, and for the roll-up to find where it stopped.
-        Index("ix_webhook_health_rollups_resolution_at", "resolution", "at"),
         # Room beside each row for its next version: a bucket is written with every check in it.
         {"schema": SCHEMA, "postgresql_with": {"fillfactor": 80}},
     )

@@ -81,10 +81,11 @@ def upgrade() -> None:
         schema="pggit",
         postgresql_with={"fillfactor": 80},
     )
-    op.create_index(
-        "ix_webhook_health_rollups_resolution_at",
-        "webhook_health_rollups",
-        ["resolution", "at"],
+    op.create_table(
+        "webhook_health_rollup_progress",
+        sa.Column("resolution", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("folded_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("resolution", name=op.f("pk_webhook_health_rollup_progress")),
         schema="pggit",
     )
     for table, columns in _added().items():
@@ -137,4 +138,5 @@ def downgrade() -> None:
     for table, columns in _added().items():
         for column in reversed(columns):
             op.drop_column(table, column.name, schema="pggit")
+    op.drop_table("webhook_health_rollup_progress", schema="pggit")
     op.drop_table("webhook_health_rollups", schema="pggit")
