@@ -192,9 +192,13 @@ def parse_url(url: str) -> Target:
         host, address = _named_host(authority["name"])
         host = host if address is None else str(address)
     shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    path = quote(parts["path"] or "/", safe=_ASCII_PRINTABLE)
-    query = quote(parts["query"] or "", safe=_ASCII_PRINTABLE)
+    path, query = _quoted(parts["path"] or "/"), _quoted(parts["query"] or "")
     return Target(f"{scheme}://{host}{shown_port}{path}{query}", host, port, address)
+
+
+def _quoted(text: str) -> str:
+    """Printable text as printable ASCII."""
+    return text if text.isascii() else quote(text, safe=_ASCII_PRINTABLE)
 
 
 def _port(digits: str | None, default: int) -> int:
