@@ -21,7 +21,13 @@ from models.routing import (
     Silence,
 )
 from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
-from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck
+from models.webhooks import (
+    HealthRollupProgress,
+    Webhook,
+    WebhookHealth,
+    WebhookHealthCheck,
+    WebhookHealthRollup,
+)
 
 __all__ = [
     "Alert",
@@ -36,6 +42,7 @@ __all__ = [
     "DeliveryRecord",
     "FollowUp",
     "GroupNews",
+    "HealthRollupProgress",
     "HouseChange",
     "IdempotentRequest",
     "InhibitionRule",
@@ -50,6 +57,7 @@ __all__ = [
     "Webhook",
     "WebhookHealth",
     "WebhookHealthCheck",
+    "WebhookHealthRollup",
     "WebhookTraffic",
     "Worker",
 ]

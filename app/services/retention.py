@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from app.domain.retry import Reason
+from app.services.health_rollups import KEPT
 from app.services.presence import FORGOTTEN_AFTER_SECONDS
 
 BATCH = 5000
@@ -15,12 +16,26 @@ MAX_BATCHES = 200
 KEEP = {
     "alerts": "30 days",
     "health_checks": "30 days",
+    **{f"health_rollups_{one}_s": f"{kept.days} days" for one, kept in KEPT.items()},
     "job_executions": "7 days",
     "idempotent_requests": "24 hours",
     "traffic_history": "30 days",
     "redrives": "30 days",
     "silences": "30 days",
 }
+ROLLUPS_BATCH = 20_000
+# By way of the webhooks: there is no index by time (see the model).
+_ROLLUPS = """
+    DELETE FROM pggit.webhook_health_rollups r USING (
+        SELECT old.* FROM pggit.webhooks w CROSS JOIN LATERAL (
+            SELECT webhook_id, resolution, at FROM pggit.webhook_health_rollups
+            WHERE webhook_id = w.id AND resolution = {resolution}
+                AND at < now() - interval '{keep}'
+            LIMIT {batch}
+        ) old LIMIT {batch}
+    ) old
+    WHERE (r.webhook_id, r.resolution, r.at) = (old.webhook_id, old.resolution, old.at)
+"""
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
     "alerts": text(
@@ -50,12 +65,16 @@ _PURGES: dict[str, TextClause] = {
     "health_checks": text(
         f"""
         DELETE FROM pggit.webhook_health_checks WHERE id IN (
-            SELECT id FROM pggit.webhook_health_checks
-            WHERE checked_at < now() - interval '{KEEP["health_checks"]}'
-            ORDER BY checked_at LIMIT {BATCH}
-        )
+            SELECT id FROM pggit.webhook_health_checks ORDER BY id LIMIT {BATCH}
+        ) AND checked_at < now() - interval '{KEEP["health_checks"]}'
         """  # noqa: S608
     ),
+    **{
+        (name := f"health_rollups_{one}_s"): text(
+            _ROLLUPS.format(resolution=one, keep=KEEP[name], batch=ROLLUPS_BATCH)
+        )
+        for one in KEPT
+    },
     "job_executions": text(
         f"""
         DELETE FROM pggit.scheduled_job_execution WHERE id IN (
@@ -91,8 +110,17 @@ _PURGES: dict[str, TextClause] = {
     ),
     "deleted_webhooks": text(
         f"""
-        DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
-            AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+        WITH old AS MATERIALIZED (
+            SELECT w.id FROM pggit.webhooks w
+            WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
+                AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+            LIMIT {BATCH // 1000}
+        ), rollups AS (
+            DELETE FROM pggit.webhook_health_rollups WHERE webhook_id IN (SELECT id FROM old)
+        ), checks AS (
+            DELETE FROM pggit.webhook_health_checks WHERE webhook_id IN (SELECT id FROM old)
+        )
+        DELETE FROM pggit.webhooks WHERE id IN (SELECT id FROM old)
         """  # noqa: S608
     ),
     # A rule that was deleted stays for its groups, and these for the alerts that they told of.
