@@ -12,6 +12,7 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.jobs import JobExecution, Worker
+from models.metrics import MetricInbox, MetricRollup, MetricSeries, metric_samples
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -40,6 +41,9 @@ __all__ = [
     "IdempotentRequest",
     "InhibitionRule",
     "JobExecution",
+    "MetricInbox",
+    "MetricRollup",
+    "MetricSeries",
     "Redrive",
     "RedriveShare",
     "RoutingRule",
@@ -52,4 +56,5 @@ __all__ = [
     "WebhookHealthCheck",
     "WebhookTraffic",
     "Worker",
+    "metric_samples",
 ]
