@@ -12,6 +12,13 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.jobs import JobExecution, Worker
+from models.metrics import (
+    MetricInbox,
+    MetricPart,
+    MetricRollup,
+    MetricSeries,
+    metric_samples,
+)
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -47,6 +54,10 @@ __all__ = [
     "IdempotentRequest",
     "InhibitionRule",
     "JobExecution",
+    "MetricInbox",
+    "MetricPart",
+    "MetricRollup",
+    "MetricSeries",
     "Redrive",
     "RedriveShare",
     "RoutingRule",
@@ -60,4 +71,5 @@ __all__ = [
     "WebhookHealthRollup",
     "WebhookTraffic",
     "Worker",
+    "metric_samples",
 ]

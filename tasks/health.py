@@ -19,6 +19,7 @@ def make_checker(deps: Deps) -> Runner:
         deps.guard,
         settings.request_timeout_seconds,
         settings.retry_schedule_seconds,
+        deps.meter,
     )
 
 

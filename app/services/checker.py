@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -11,8 +12,10 @@ from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.http import Guard
 from app.domain.health import CheckOutcome
+from app.domain.samples import Series
 from app.services.health_checks import CheckResult, claim_due
 from app.services.health_records import record
+from app.services.meter import CHECK_LATENCY, Meter
 from app.services.prober import Prober
 
 log = structlog.get_logger(__name__)
@@ -36,7 +39,9 @@ class Checker:
         guard: Guard,
         default_timeout_seconds: int,
         retry_schedule: Sequence[int],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._cipher = cipher
@@ -108,4 +113,12 @@ class Checker:
             return
         with self._unit_of_work() as work:
             record(work.session, work.now, work.events, self._finished, self._retry_schedule)
+        if self._meter is not None:
+            for outcome, results in groupby(sorted(self._finished, key=_outcome), _outcome):
+                series = Series(CHECK_LATENCY, (("outcome", outcome),))
+                self._meter.note(series, [one.latency_ms for one in results])
         self._finished.clear()
+
+
+def _outcome(result: CheckResult) -> str:
+    return result.verdict.outcome
