@@ -3,6 +3,7 @@
 from models.accounts import ApiKey, TokenRevocation, User
 from models.alerts import Alert, AlertEvent, IdempotentRequest
 from models.base import Base
+from models.baselines import BaselinePartial, BaselineSlot, BaselineVersion, RecalcSchedule
 from models.deliveries import (
     Delivery,
     DeliveryAttempt,
@@ -11,6 +12,7 @@ from models.deliveries import (
     Redrive,
     RedriveShare,
 )
+from models.incidents import Incident, IncidentMember
 from models.jobs import JobExecution, Worker
 from models.metrics import MetricInbox, MetricRollup, MetricSeries, metric_samples
 from models.routing import (
@@ -30,6 +32,9 @@ __all__ = [
     "AlertGroup",
     "ApiKey",
     "Base",
+    "BaselinePartial",
+    "BaselineSlot",
+    "BaselineVersion",
     "Delivery",
     "DeliveryAttempt",
     "DeliveryHistory",
@@ -39,11 +44,14 @@ __all__ = [
     "GroupNews",
     "HouseChange",
     "IdempotentRequest",
+    "Incident",
+    "IncidentMember",
     "InhibitionRule",
     "JobExecution",
     "MetricInbox",
     "MetricRollup",
     "MetricSeries",
+    "RecalcSchedule",
     "Redrive",
     "RedriveShare",
     "RoutingRule",
