@@ -140,4 +140,3 @@ def off_baseline(baseline: Baseline, buckets: Buckets) -> NDArray[np.bool_]:
     )
     halves = _half_widths(mads, stddevs, centres, buckets.counts)
     return np.asarray(np.abs(buckets.means - centres) > halves)
-

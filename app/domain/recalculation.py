@@ -93,4 +93,4 @@ def next_run(
             return now + min(frequency, LOOK_AGAIN)
         case Outcome.FAILED:
             doublings = min(max(failures_in_a_row - 1, 0), 16)
-            return now + min(frequency, FIRST_RETRY * 2**doublings)
+            return now + min(frequency, FIRST_RETRY * (1 << doublings))
