@@ -3,13 +3,15 @@
 from typing import Any
 
 from app.domain.retry import DeliveryStatus
+from app.services.baseline_versions import BaselineView
 from app.services.dead_letters import Counts, DeadLetter
 from app.services.deliveries import DeliveryView
+from app.services.incidents import IncidentView
 from app.services.redrive import RedriveView
 from app.services.silences import SilenceView
 from app.services.telling import alert_data
 from app.services.webhooks import WebhookView
-from models import Alert
+from models import Alert, Base
 
 NO_DELIVERIES = {status.value: 0 for status in DeliveryStatus}
 
@@ -140,3 +142,19 @@ def present_silence(view: SilenceView) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
+
+
+def present_baseline(view: BaselineView) -> dict[str, Any]:
+    return _columns(view.row) | {"slots": view.slots}
+
+
+def present_incident(view: IncidentView) -> dict[str, Any]:
+    members = [
+        _columns(member) | {"is_cause": member.operation == view.row.cause_operation}
+        for member in view.members
+    ]
+    return _columns(view.row) | {"members": members}
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}

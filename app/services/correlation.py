@@ -35,7 +35,7 @@ _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtext('tocsin.correla
 _RECENT = text(
     """
     SELECT s.operation, extract(epoch FROM r.at)::float8 AS at,
-        sum(r.sum) / sum(r.count)::float8 AS mean, sum(r.count)::float8 AS count
+        sum(r.sum) / sum(r.count)::float8 AS mean, sum(r.count)::float8 AS samples
     FROM pggit_analytics.baseline_versions v
     JOIN pggit_analytics.metric_series s ON s.operation = v.operation
     CROSS JOIN LATERAL (
@@ -106,7 +106,7 @@ def _recent(session: Session, now: datetime) -> dict[str, Buckets]:
     rows = session.execute(_RECENT, {"since": now - LOOK_BACK, "now": now})
     of: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for row in rows:
-        of[row.operation].append((row.at, row.mean, row.count))
+        of[row.operation].append((row.at, row.mean, row.samples))
     return {
         operation: Buckets(*np.array(points, dtype=np.float64).T)
         for operation, points in of.items()
