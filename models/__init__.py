@@ -14,7 +14,13 @@ from models.deliveries import (
 )
 from models.incidents import Incident, IncidentMember
 from models.jobs import JobExecution, Worker
-from models.metrics import MetricInbox, MetricRollup, MetricSeries, metric_samples
+from models.metrics import (
+    MetricInbox,
+    MetricPart,
+    MetricRollup,
+    MetricSeries,
+    metric_samples,
+)
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -49,6 +55,7 @@ __all__ = [
     "InhibitionRule",
     "JobExecution",
     "MetricInbox",
+    "MetricPart",
     "MetricRollup",
     "MetricSeries",
     "RecalcSchedule",
