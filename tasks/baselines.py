@@ -15,6 +15,9 @@ def recalculate(slot: int | None = None, execution_id: int | None = None) -> Map
     """Recalculate the baselines that are due, or those that somebody asked for."""
 
     def work() -> Mapping[str, Any]:
+        if execution_id is not None:
+            # Whoever asks has perhaps just sent the samples: the lane rolls them up now.
+            this_lane().look()
         return recalc_runs.run(this_lane().deps.unit_of_work, execution_id)
 
     return run_scheduled(recalc_runs.JOB, work, slot, execution_id)

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.adapters.database import driver_of
 from app.domain.baseline import Baseline, Buckets, Floats, Statistics
 from app.domain.recalculation import Hours
 from app.domain.rollups import Rollup, merge
@@ -68,9 +69,8 @@ _ACTIVE: LiteralString = """
 @contextmanager
 def _cursor(session: Session) -> Iterator[psycopg.Cursor[Any]]:
     """Of the session's transaction. Raises OperationalError for whatever the driver raises."""
-    driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     try:
-        with driver.cursor(binary=True) as cursor:
+        with driver_of(session).cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
         raise OperationalError("a baseline's data", None, error) from error

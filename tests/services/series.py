@@ -5,19 +5,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, insert, select
 
+from app.domain.partitions import ROLLED, partitions_for
 from app.domain.rollups import rollup_of
+from app.services.partitions import make_partitions
 from models import MetricRollup, MetricSeries
 from tests.services.world import World
 
 RESOLUTIONS = (300, 3600)
-
-_PARTITION = """
-    CREATE TABLE IF NOT EXISTS pggit_analytics.metric_rollups_{resolution}_tests
-    PARTITION OF pggit_analytics.metric_rollups
-    FOR VALUES FROM ({resolution}, MINVALUE) TO ({resolution}, MAXVALUE)
-"""
 
 
 def feed(
@@ -33,7 +29,7 @@ def feed(
     with world.deps.unit_of_work() as work:
         session = work.session
         for resolution in RESOLUTIONS:
-            session.execute(text(_PARTITION.format(resolution=resolution)))
+            make_partitions(session, partitions_for(ROLLED[resolution], epochs.tolist()))
         series = session.scalars(
             select(MetricSeries).filter_by(operation=operation, labels=labels or {})
         ).one_or_none()

@@ -100,8 +100,8 @@ def roll_back(world: World, version: int | None = None, operation: str = PAY) ->
         return versions.roll_back(work.session, work.now, operation, version)
 
 
-def statistics(row: Any) -> dict[str, float]:
-    return {name: getattr(row, name) for name in Statistics.__slots__}
+def statistics(row: Any) -> Statistics:
+    return Statistics(*(getattr(row, name) for name in Statistics.__slots__))
 
 
 class TestRecalculation:
@@ -270,7 +270,7 @@ class TestWhoWorksOnIt:
         run(world)
         row = baseline(world).row
         candidate = versions.Candidate(
-            Baseline(Statistics(**statistics(row)), {}),
+            Baseline(statistics(row), {}),
             row.window_since,
             row.window_until,
             [],

@@ -131,8 +131,8 @@ class BackTestSchema(TriedSchema):
 class _AsStored(fields.Nested):
     """JSON as the database made it: thousands of numbers, so they are not looked at again."""
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        return value
+    def _serialize(self, *given: Any, **_options: Any) -> Any:
+        return given[0]
 
 
 class VersionSchema(StatisticsSchema):
