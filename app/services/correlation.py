@@ -139,13 +139,7 @@ def correlate(unit_of_work: Callable[[], Any]) -> Mapping[str, Any]:
         groups = group(sorted(off, key=lambda one: one.since)[:MOST_OFF])
         opened = sum(_place(session, now, one) for one in groups)
         closed = _close(session, now)
-    return {
-        "off": len(off),
-        "groups": len(groups),
-        "opened": opened,
-        "back": back,
-        "closed": closed,
-    }
+    return {"off": len(off), "opened": opened, "back": back, "closed": closed}
 
 
 def _see_to_members(
