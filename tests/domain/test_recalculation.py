@@ -17,7 +17,7 @@ WEEKS = 4
 
 
 def hours(count: int = WEEKS * 168, first: int = 0) -> Hours:
-    at = EPOCH + 3600.0 * np.arange(first, first + count)
+    at = EPOCH + 3600.0 * np.arange(first, first + count, dtype=np.float64)
     return Hours(at, np.full(count, 10), np.full(count, 1.0), np.full(count, 9.0))
 
 
