@@ -52,6 +52,18 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Make the tables for the samples to come, drop those past retention.",
     },
+    "baseline-recalc": {
+        "task": "baselines.recalculate",
+        "interval_seconds": 60,
+        "lane": "jobs",
+        "description": "Recalculate the baselines whose schedule says so.",
+    },
+    "correlate-incidents": {
+        "task": "incidents.correlate",
+        "interval_seconds": 60,
+        "lane": "jobs",
+        "description": "Group operations that are off their baselines together into incidents.",
+    },
     "purge-history": {
         "task": "history.purge",
         "interval_seconds": 3600,

@@ -56,13 +56,13 @@ class Tocsin:
     """The services that the API calls. Every call is a transaction of its own."""
 
     def __init__(self, deps: Deps) -> None:
-        self._deps = deps
+        self.deps = deps
         self._database_url = deps.settings.database_url
 
     def make_webhooks(self, urls: Sequence[str], *, active: bool) -> dict[int, str]:
         """Their ids and secrets; everything else as the API would choose it."""
         made = {}
-        with self._deps.unit_of_work() as work:
+        with self.deps.unit_of_work() as work:
             for url in urls:
                 given = {
                     "name": url[-100:],
@@ -71,39 +71,39 @@ class Tocsin:
                     "health_check": CHECK_DEFAULTS,
                 }
                 view, secret = create_webhook(
-                    work.session, work.events, self._deps.cipher, DEFAULTS | given
+                    work.session, work.events, self.deps.cipher, DEFAULTS | given
                 )
                 made[view.row.id] = secret
         return made
 
     def activate(self, webhook_ids: Sequence[int], at_last: Callable[[], float]) -> float:
         """All at once. `at_last` is called, and its answer given, right before the commit."""
-        with self._deps.unit_of_work() as work:
+        with self.deps.unit_of_work() as work:
             for webhook_id in webhook_ids:
                 change_webhook(
                     work.session,
                     work.now,
                     work.events,
-                    self._deps.cipher,
+                    self.deps.cipher,
                     webhook_id,
                     {"is_active": True},
                 )
             return at_last()
 
     def delete(self, webhook_ids: Sequence[int]) -> None:
-        with self._deps.unit_of_work() as work:
+        with self.deps.unit_of_work() as work:
             for webhook_id in webhook_ids:
                 delete_webhook(work.session, work.now, webhook_id)
 
     def raise_alerts(self, drafts: Sequence[Draft]) -> None:
-        with self._deps.unit_of_work() as work:
+        with self.deps.unit_of_work() as work:
             raise_alerts(
                 work.session,
                 work.now,
                 work.events,
                 drafts,
                 "benchmark",
-                self._deps.settings.retry_schedule_seconds,
+                self.deps.settings.retry_schedule_seconds,
             )
 
     def messages(self, webhook_ids: Sequence[int]) -> list[tuple[str, int, datetime]]:
@@ -140,7 +140,7 @@ class Tocsin:
         commands = [
             [sys.executable, "-m", "tasks", lane, str(number)] for number in range(1, count + 1)
         ]
-        settings = self._deps.settings
+        settings = self.deps.settings
         log = settings.data_dir / "tocsin.log"
         with running(commands, as_environment(settings), log, stop_within) as pids:
             wait_for(lambda: self._present(pids) == count, START_WITHIN_SECONDS, "a worker")

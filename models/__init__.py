@@ -3,6 +3,7 @@
 from models.accounts import ApiKey, TokenRevocation, User
 from models.alerts import Alert, AlertEvent, IdempotentRequest
 from models.base import Base
+from models.baselines import BaselinePartial, BaselineSlot, BaselineVersion, RecalcSchedule
 from models.deliveries import (
     Delivery,
     DeliveryAttempt,
@@ -11,6 +12,7 @@ from models.deliveries import (
     Redrive,
     RedriveShare,
 )
+from models.incidents import Incident, IncidentMember
 from models.jobs import JobExecution, Worker
 from models.metrics import (
     MetricInbox,
@@ -42,6 +44,9 @@ __all__ = [
     "AlertGroup",
     "ApiKey",
     "Base",
+    "BaselinePartial",
+    "BaselineSlot",
+    "BaselineVersion",
     "Delivery",
     "DeliveryAttempt",
     "DeliveryHistory",
@@ -52,12 +57,15 @@ __all__ = [
     "HealthRollupProgress",
     "HouseChange",
     "IdempotentRequest",
+    "Incident",
+    "IncidentMember",
     "InhibitionRule",
     "JobExecution",
     "MetricInbox",
     "MetricPart",
     "MetricRollup",
     "MetricSeries",
+    "RecalcSchedule",
     "Redrive",
     "RedriveShare",
     "RoutingRule",

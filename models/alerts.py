@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -39,6 +39,13 @@ class Alert(Base):
             # a storm, that costs more than the search.
             postgresql_with={"gin_pending_list_limit": 64},
             postgresql_where="status <> 'resolved'",
+        ),
+        # Baselines leave out the times at which something was wrong with their operation.
+        Index(
+            "ix_alerts_operation_created_at",
+            text("(labels ->> 'operation'::text)"),
+            "created_at",
+            postgresql_where="labels ? 'operation'::text",
         ),
         {"schema": SCHEMA},
     )

@@ -13,6 +13,7 @@ class JobExecution(Base):
     """`slot` is floor(due ÷ interval) as beat stamped it; null for a run asked for by hand.
 
     `missed_ticks` counts the slots between the run before and this one that nobody ran.
+    `arguments` are what a run by hand was asked to do; null: what every run does.
     """
 
     __tablename__ = "scheduled_job_execution"
@@ -35,6 +36,7 @@ class JobExecution(Base):
     duration_ms: Mapped[float | None] = mapped_column(Float)
     missed_ticks: Mapped[int] = mapped_column(Integer, server_default="0")
     worker: Mapped[str | None] = mapped_column(Text)
+    arguments: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt] = mapped_column(index=True)

@@ -6,14 +6,16 @@ from typing import Any
 from app.domain.check_rollups import CheckRollup, latency_quantiles
 from app.domain.health import certificate_days_left
 from app.domain.retry import DeliveryStatus
+from app.services.baseline_versions import BaselineView
 from app.services.dead_letters import Counts, DeadLetter
 from app.services.deliveries import DeliveryView
 from app.services.health_reports import HealthReport, Timeline
+from app.services.incidents import IncidentView
 from app.services.redrive import RedriveView
 from app.services.silences import SilenceView
 from app.services.telling import alert_data
 from app.services.webhooks import WebhookView
-from models import Alert, WebhookHealthCheck
+from models import Alert, Base, WebhookHealthCheck
 
 # Of a timeline's point, what is null in a gap.
 POINT_FIELDS = (
@@ -228,3 +230,19 @@ def present_silence(view: SilenceView) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }
+
+
+def present_baseline(view: BaselineView) -> dict[str, Any]:
+    return _columns(view.row) | {"slots": view.slots}
+
+
+def present_incident(view: IncidentView) -> dict[str, Any]:
+    members = [
+        _columns(member) | {"is_cause": member.operation == view.row.cause_operation}
+        for member in view.members
+    ]
+    return _columns(view.row) | {"members": members}
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}

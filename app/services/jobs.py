@@ -142,11 +142,24 @@ def _explain(error: Exception) -> str:
 
 
 def request_run(
-    session: Session, now: datetime, events: list[Event], name: str, task: str, lane: str
+    session: Session,
+    now: datetime,
+    events: list[Event],
+    name: str,
+    task: str,
+    lane: str,
+    arguments: Mapping[str, Any] | None = None,
 ) -> JobExecution:
-    """Queue a run by hand; a worker of the lane takes it up."""
+    """Queue a run by hand; a worker of the lane takes it up. Without `arguments` it does what
+    every run of the job does.
+    """
     execution = JobExecution(
-        job_name=name, trigger="manual", status="queued", scheduled_for=now, missed_ticks=0
+        job_name=name,
+        trigger="manual",
+        status="queued",
+        scheduled_for=now,
+        missed_ticks=0,
+        arguments=None if arguments is None else dict(arguments),
     )
     session.add(execution)
     session.flush()

@@ -24,6 +24,7 @@ KEEP = {
     "silences": "30 days",
     # A month more than its last rollup, since these go by the partition.
     "metric_series": "430 days",
+    "incidents": "30 days",
 }
 ROLLUPS_BATCH = 20_000
 # By way of the webhooks: there is no index by time (see the model).
@@ -140,6 +141,47 @@ _PURGES: dict[str, TextClause] = {
             SELECT id FROM pggit.silences
             WHERE ends_at < now() - interval '{KEEP["silences"]}'
             ORDER BY ends_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "incidents": text(
+        f"""
+        DELETE FROM pggit_analytics.incidents WHERE id IN (
+            SELECT id FROM pggit_analytics.incidents
+            WHERE closed_at < now() - interval '{KEEP["incidents"]}'
+            ORDER BY id LIMIT {BATCH // 10}
+        )
+        """  # noqa: S608
+    ),
+    # What is kept of an operation goes when its series are gone. A schedule that somebody made
+    # stays: it says what that operation is to get when it is back.
+    "default_schedules": text(
+        f"""
+        DELETE FROM pggit.baseline_recalc_schedule WHERE id IN (
+            SELECT b.id FROM pggit.baseline_recalc_schedule b
+            WHERE b.is_default AND NOT EXISTS (
+                SELECT FROM pggit_analytics.metric_series s WHERE s.operation = b.operation
+            ) LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "baseline_versions": text(
+        f"""
+        DELETE FROM pggit_analytics.baseline_versions WHERE id IN (
+            SELECT v.id FROM pggit_analytics.baseline_versions v
+            WHERE NOT EXISTS (
+                SELECT FROM pggit_analytics.metric_series s WHERE s.operation = v.operation
+            ) LIMIT {BATCH // 100}
+        )
+        """  # noqa: S608
+    ),
+    "baseline_partials": text(
+        f"""
+        DELETE FROM pggit_analytics.baseline_partials WHERE (operation, slot) IN (
+            SELECT p.operation, p.slot FROM pggit_analytics.baseline_partials p
+            WHERE NOT EXISTS (
+                SELECT FROM pggit_analytics.metric_series s WHERE s.operation = p.operation
+            ) LIMIT {BATCH}
         )
         """  # noqa: S608
     ),

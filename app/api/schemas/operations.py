@@ -22,6 +22,9 @@ class ExecutionSchema(Schema):
         metadata={"description": "Slots between the run before and this one that nobody ran."}
     )
     worker = fields.String(allow_none=True)
+    arguments = fields.Dict(
+        allow_none=True, metadata={"description": "What a run by hand was asked to do."}
+    )
     result = fields.Dict(allow_none=True)
     error = fields.String(allow_none=True)
 

@@ -1,0 +1,138 @@
+"""Baselines, their versions, and when they are recalculated."""
+
+from typing import Any
+
+import beat_schedule
+from app.api.context import deps, page_answer, page_request
+from app.api.openapi import Blueprint
+from app.api.presenters import present_baseline
+from app.api.schemas.baselines import (
+    BaselinePage,
+    BaselineSchema,
+    OperationQuery,
+    RecalculateSchema,
+    RollBackSchema,
+    ScheduleChangeSchema,
+    ScheduleCreateSchema,
+    SchedulePage,
+    ScheduleSchema,
+    VersionPage,
+    VersionQuery,
+)
+from app.api.schemas.operations import ExecutionSchema
+from app.services import baseline_schedules as schedules
+from app.services import baseline_versions as versions
+from app.services import recalc_runs
+from models import JobExecution, RecalcSchedule
+
+blueprint = Blueprint(
+    "baselines", __name__, url_prefix="/api/v1/baselines", description="What is usual"
+)
+
+
+@blueprint.get("")
+@blueprint.arguments(OperationQuery, location="query")
+@blueprint.response(200, BaselinePage)
+def list_baselines(query: dict[str, Any]) -> dict[str, Any]:
+    """The baseline that is in force of each operation, with its hours of the week."""
+    request = page_request(query)
+    with deps().reading() as session:
+        page = versions.list_baselines(session, query, request)
+    return page_answer(page, [present_baseline(view) for view in page.items])
+
+
+@blueprint.get("/versions")
+@blueprint.arguments(VersionQuery, location="query")
+@blueprint.response(200, VersionPage)
+def list_versions(query: dict[str, Any]) -> dict[str, Any]:
+    """All versions that are kept, the newest first, without their hours of the week."""
+    request = page_request(query)
+    with deps().reading() as session:
+        page = versions.list_versions(session, query, request)
+    return page_answer(page, page.items)
+
+
+@blueprint.post("/recalculate")
+@blueprint.arguments(RecalculateSchema)
+@blueprint.response(202, ExecutionSchema)
+def recalculate(data: dict[str, Any]) -> JobExecution:
+    """Recalculate one operation's baseline, or all, now. A worker does it, with all samples that
+    were accepted before; the execution says how it went.
+    """
+    job = beat_schedule.JOBS[recalc_runs.JOB]
+    with deps().unit_of_work() as work:
+        return recalc_runs.request(
+            work.session, work.now, work.events, data["operation"], job["task"], job["lane"]
+        )
+
+
+@blueprint.post("/rollback")
+@blueprint.arguments(RollBackSchema)
+@blueprint.response(200, BaselineSchema)
+@blueprint.alt_response(404, description="There is no such baseline or version")
+@blueprint.alt_response(409, description="There is no version before, or it was rejected")
+def roll_back(data: dict[str, Any]) -> dict[str, Any]:
+    """Put a former version in force. The next recalculation comes after a whole turn of the
+    schedule; make that inactive to keep this version.
+    """
+    with deps().unit_of_work() as work:
+        view = versions.roll_back(work.session, work.now, data["operation"], data["version"])
+    return present_baseline(view)
+
+
+@blueprint.get("/schedules")
+@blueprint.arguments(OperationQuery, location="query")
+@blueprint.response(200, SchedulePage)
+def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
+    """Schedules, the newest first; operations with samples get a default one by themselves."""
+    request = page_request(query)
+    with deps().reading() as session:
+        page = schedules.list_schedules(session, query, request)
+    return page_answer(page, page.items)
+
+
+@blueprint.post("/schedules")
+@blueprint.arguments(ScheduleCreateSchema)
+@blueprint.response(201, ScheduleSchema)
+@blueprint.alt_response(409, description="The operation has a schedule")
+def create_schedule(data: dict[str, Any]) -> RecalcSchedule:
+    """Say when an operation's baseline is recalculated, in the place of the default schedule."""
+    with deps().unit_of_work() as work:
+        return schedules.create_schedule(work.session, work.now, schedules.DEFAULTS | data)
+
+
+@blueprint.get("/schedules/<id:schedule_id>")
+@blueprint.response(200, ScheduleSchema)
+def get_schedule(schedule_id: int) -> RecalcSchedule:
+    """One schedule."""
+    with deps().reading() as session:
+        return schedules.get_schedule(session, schedule_id)
+
+
+@blueprint.put("/schedules/<id:schedule_id>")
+@blueprint.arguments(ScheduleCreateSchema)
+@blueprint.response(200, ScheduleSchema)
+def replace_schedule(data: dict[str, Any], schedule_id: int) -> RecalcSchedule:
+    """Replace a schedule: what is left out gets its default, so it is due now."""
+    with deps().unit_of_work() as work:
+        full = {"next_run_at": work.now} | schedules.DEFAULTS | data
+        return schedules.change_schedule(work.session, work.now, schedule_id, full)
+
+
+@blueprint.patch("/schedules/<id:schedule_id>")
+@blueprint.arguments(ScheduleChangeSchema)
+@blueprint.response(200, ScheduleSchema)
+def change_schedule(changes: dict[str, Any], schedule_id: int) -> RecalcSchedule:
+    """Change some fields of a schedule."""
+    with deps().unit_of_work() as work:
+        return schedules.change_schedule(work.session, work.now, schedule_id, changes)
+
+
+@blueprint.delete("/schedules/<id:schedule_id>")
+@blueprint.response(204)
+def delete_schedule(schedule_id: int) -> None:
+    """Delete a schedule. While the operation has samples it gets a default one again; make it
+    inactive to stop recalculation.
+    """
+    with deps().unit_of_work() as work:
+        schedules.delete_schedule(work.session, schedule_id)
