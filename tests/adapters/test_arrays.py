@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.adapters.arrays import bytes_array, plain_array, text_array, time_array
+from app.adapters.arrays import bytes_array, number_array, text_array, time_array, word_array
 from app.adapters.embedded import Servers
 from app.domain.health import CheckOutcome
 
@@ -16,11 +16,11 @@ MOMENT = datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("kind", "text", "values"),
     [
-        ("bigint", plain_array([1, -2, None, 2**63 - 1]), [1, -2, None, 2**63 - 1]),
-        ("float8", plain_array([0.1, 1e-300, None, 12.5]), [0.1, 1e-300, None, 12.5]),
-        ("bool", plain_array([True, False, None]), [True, False, None]),
-        ("text", plain_array([CheckOutcome.PASSED, "a-1"]), ["passed", "a-1"]),
-        ("text", plain_array([]), []),
+        ("bigint", number_array([1, -2, None, 2**63 - 1]), [1, -2, None, 2**63 - 1]),
+        ("float8", number_array([0.1, 1e-300, None, 12.5]), [0.1, 1e-300, None, 12.5]),
+        ("bool", number_array([True, False, None]), [True, False, None]),
+        ("text", word_array([CheckOutcome.PASSED, "a-1"]), ["passed", "a-1"]),
+        ("text", word_array([]), []),
         (
             "text",
             text_array(["a,b", 'say "hi"', "back\\slash", "{}", "", None, "null", "ä\n"]),
