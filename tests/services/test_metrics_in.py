@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters.clock import Clock
@@ -208,7 +209,7 @@ def test_who_finds_another_rolling_leaves_it_to_him(metrics: Metrics) -> None:
 
     def holds(work: Any) -> None:
         work.session.execute(
-            rolling.text("SELECT pg_advisory_xact_lock(:key)"), {"key": rolling.ROLLER_LOCK}
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": rolling.ROLLER_LOCK}
         )
 
     assert overlapping(metrics.world, holds, metrics.roller.roll) == {}
@@ -374,7 +375,7 @@ class TestPartitions:
         with world.deps.unit_of_work() as work:
             partitions.make_partitions(work.session, [old])
         with world.deps.reading() as session:
-            session.execute(partitions.text("SELECT count(*) FROM pggit_analytics.metric_samples"))
+            session.execute(text("SELECT count(*) FROM pggit_analytics.metric_samples"))
             kept = partitions.keep_partitions(world.deps.unit_of_work)
             assert (kept["dropped"], kept["kept_for_readers"]) == (0, 1)
         assert partitions.keep_partitions(world.deps.unit_of_work)["dropped"] == 1
@@ -391,7 +392,7 @@ class TestPartitions:
 
         def writes_and_reads(work: Any) -> None:
             work.session.execute(
-                partitions.text(
+                text(
                     "INSERT INTO pggit_analytics.metric_samples VALUES (1, now(), 1);"
                     "SELECT count(*) FROM pggit_analytics.metric_samples"
                 )
@@ -399,7 +400,7 @@ class TestPartitions:
 
         def make() -> int:
             with world.deps.unit_of_work() as work:
-                work.session.execute(partitions.text("SET LOCAL lock_timeout = '2s'"))
+                work.session.execute(text("SET LOCAL lock_timeout = '2s'"))
                 return partitions.make_partitions(work.session, [old])
 
         assert overlapping(world, writes_and_reads, make) == 1
