@@ -67,6 +67,7 @@ class Options:
     rounds: int
     series: int
     batch: int
+    only: Sequence[str] = tuple(TITLES)
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def run(servers: Servers, folder: Path, options: Options) -> MetricsInReport:
     )
     rounds = []
     for turn in range(1, options.rounds + 1):
-        for name in TITLES:
+        for name in options.only:
             one = _measure_one(name, settings, options)
             rounds.append(one)
             outcome = one.void or f"{one.accepted_rate:,.0f}/s accepted"
@@ -285,7 +286,7 @@ def run(servers: Servers, folder: Path, options: Options) -> MetricsInReport:
         began_at=began_at.isoformat(),
         machine=about,
         series=options.series,
-        titles=TITLES,
+        titles={name: TITLES[name] for name in options.only},
         rounds=rounds,
     )
 

@@ -231,6 +231,25 @@ def test_a_batch_is_bounded_and_the_rest_is_the_next_one(
     ]
 
 
+def test_a_backfill_of_many_buckets_is_rolled_in_parts(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request has its samples in minutes of their own, but for those that come again."""
+    monkeypatch.setattr(rolling, "MAX_BUCKETS", 10)
+    monkeypatch.setattr(rolling, "BUCKETS_AT_ONCE", 3)
+    for hours in (1, 1, 2, 3, 4):
+        at = metrics.now - timedelta(hours=hours)
+        stamps = [(at - timedelta(minutes=number)).isoformat() for number in range(4)]
+        metrics.send(*({"operation": "op", "value": 1, "timestamp": one} for one in stamps))
+    many = [(metrics.now - timedelta(days=1, minutes=one)).isoformat() for one in range(20)]
+    metrics.send(*({"operation": "op", "value": 1, "timestamp": one} for one in many))
+    reports = [metrics.roller.roll() for _ in range(4)]
+    # Two of four buckets and one with the same; the next two; and one that is too large alone.
+    assert [one.get("samples_rolled") for one in reports] == [12, 8, 20, None]
+    assert [one.get("is_full") for one in reports] == [True, True, False, None]
+    assert metrics.counts() == {60: 40, 300: 40, 3600: 40}
+
+
 class TestSeries:
     def test_they_are_bounded_and_what_is_refused_says_so(self, world: World) -> None:
         few = Metrics(world, series_limit=2)
