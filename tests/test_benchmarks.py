@@ -18,8 +18,18 @@ from sqlalchemy import make_url
 
 from app.adapters.embedded import Servers
 from app.domain.cadence import phase_ms
-from benchmarks import backlog, command, delivery, fairness, metrics_in, probes, schedule
+from benchmarks import (
+    backlog,
+    baselines,
+    command,
+    delivery,
+    fairness,
+    metrics_in,
+    probes,
+    schedule,
+)
 from benchmarks.backlog_report import Drain, Sample
+from benchmarks.baselines_report import BaselinesReport, Size
 from benchmarks.celery_control import CeleryServers
 from benchmarks.contestants.alertmanager import Alertmanager
 from benchmarks.debian import BLACKBOX, HOW_TO_INSTALL, PACKAGE
@@ -194,6 +204,28 @@ def test_metrics_in_balances_for_everybody(own_database: Servers, tmp_path: Path
     assert [gate.passed is None for gate in report.gates] == [False, False]
     assert "no round counts" not in report.as_table()
     assert _is_narrow(report)
+
+
+@pytest.mark.usefixtures("leaves_no_process")
+def test_baselines_are_those_of_the_raw_rows(own_database: Servers, tmp_path: Path) -> None:
+    options = baselines.Options(samples=[28_000], simulated=56_000, days=1)
+
+    report = baselines.run(own_database, tmp_path, options)
+
+    assert report.voids == []
+    assert [one.simulated for one in report.sizes] == [False, True]
+    assert [len(one.theirs) for one in report.sizes] == [1, 0]
+    assert {len(one.ours) for one in report.sizes} == {len(one.with_year) for one in report.sizes}
+    assert _is_narrow(report)
+
+
+def test_a_void_size_has_no_ratio() -> None:
+    size = Size(1000, False, 9.0, [2.0, 1.0, 3.0], [20.0], [2.0], None)
+    report = BaselinesReport("2026-01-01T00:00:00", {}, [size])
+    assert (report.gates[0].measured, report.gates[0].passed) == ("10.0×", True)
+
+    void = replace(report, sizes=[replace(size, void="p50 is off")])
+    assert (void.gates[0].measured, void.voids) == ("not measured", ["1,000: p50 is off"])
 
 
 def test_the_control_publishes_to_the_broker_that_it_is_given(

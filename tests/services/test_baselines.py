@@ -19,6 +19,7 @@ from app.services import baseline_versions as versions
 from app.services.baseline_versions import BaselineView
 from app.services.paging import PageRequest
 from app.services.recalculation import recalculate
+from app.services.retention import purge
 from models import RecalcSchedule
 from tests.services.series import every, feed
 from tests.services.world import World, at_once
@@ -457,3 +458,16 @@ class TestSchedules:
         change(world, schedule_id, operation=PAY)
         with pytest.raises(Invalid):
             change(world, schedule_id, operation="another")
+
+
+def test_of_an_operation_without_series_only_what_somebody_made_stays(world: World) -> None:
+    for operation in ("a", PAY):
+        feed_usual(world, operation, timedelta(days=1))
+    plan(world)
+    run(world)
+    assert purge(world.deps.unit_of_work)["baseline_versions"] == 0
+    world.sql("DELETE FROM pggit_analytics.metric_series")
+    removed = purge(world.deps.unit_of_work)
+    assert (removed["default_schedules"], removed["baseline_versions"]) == (1, 2)
+    assert removed["baseline_partials"] == 2 * 24
+    assert world.sql("SELECT operation FROM pggit.baseline_recalc_schedule") == [(PAY,)]
