@@ -34,6 +34,18 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Show that beat and the jobs lane live; pick up runs that were forgotten.",
     },
+    "metrics-roll": {
+        "task": "metrics.roll",
+        "interval_seconds": 60,
+        "lane": "jobs",
+        "description": "Roll up the samples that came in; the lane does so by itself, too.",
+    },
+    "metrics-partitions": {
+        "task": "metrics.partitions",
+        "interval_seconds": 3600,
+        "lane": "jobs",
+        "description": "Make the tables for the samples to come, drop those past retention.",
+    },
     "purge-history": {
         "task": "history.purge",
         "interval_seconds": 3600,

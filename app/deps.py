@@ -16,6 +16,9 @@ from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
 from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested
 from app.services.back_pressure import BackPressure
+from app.services.intake import Intake
+from app.services.meter import Meter
+from app.services.series import SeriesBook
 from app.settings import Settings
 
 HINT_EXPIRES_SECONDS = 10.0
@@ -42,6 +45,8 @@ class Deps:
     cache: QuickRedis | None
     queue: HintQueue
     back_pressure: BackPressure
+    intake: Intake
+    meter: Meter
 
     @contextmanager
     def unit_of_work(self) -> Iterator[Work]:
@@ -64,6 +69,7 @@ class Deps:
             yield session
 
     def close(self) -> None:
+        self.meter.close()
         self.queue.close()
         self.broker.close()
         if self.cache is not None:
@@ -87,13 +93,13 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
     """Make the dependencies of one process: after the fork, where there is one."""
     pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
     clock = Clock()
+    database = Database(
+        settings.database_url, pool_min=min(settings.db_pool_min, pool_max), pool_max=pool_max
+    )
+    book = SeriesBook(clock)
     return Deps(
         settings=settings,
-        database=Database(
-            settings.database_url,
-            pool_min=min(settings.db_pool_min, pool_max),
-            pool_max=pool_max,
-        ),
+        database=database,
         clock=clock,
         cipher=Cipher(settings.encryption_keys),
         guard=Guard(settings.egress_networks),
@@ -101,4 +107,6 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
         queue=HintQueue(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
+        intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),
+        meter=Meter(database, clock, book),
     )

@@ -18,6 +18,7 @@ from app.api import (
     health,
     inhibition_rules,
     jobs,
+    metrics,
     redrives,
     requests,
     routing,
@@ -49,6 +50,7 @@ RESOURCES = (
     inhibition_rules,
     routing,
     traffic,
+    metrics,
     jobs,
     system,
 )

@@ -66,6 +66,8 @@ class LaunchSettings(BaseSettings):
     db_pool_min: Positive = 10
     db_pool_max: Annotated[Positive, Field(validate_default=True)] = 50
     queue_limit: Positive = 100_000
+    metric_series_limit: Positive = 10_000
+    metric_inbox_limit: Positive = 5_000_000
     egress_allow: Annotated[tuple[Network, ...] | None, NoDecode] = None
     retry_schedule_seconds: Annotated[tuple[NonNegative, ...], NoDecode] = (
         0,

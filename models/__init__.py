@@ -12,7 +12,13 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.jobs import JobExecution, Worker
-from models.metrics import MetricInbox, MetricRollup, MetricSeries, metric_samples
+from models.metrics import (
+    MetricInbox,
+    MetricPart,
+    MetricRollup,
+    MetricSeries,
+    metric_samples,
+)
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -42,6 +48,7 @@ __all__ = [
     "InhibitionRule",
     "JobExecution",
     "MetricInbox",
+    "MetricPart",
     "MetricRollup",
     "MetricSeries",
     "Redrive",

@@ -39,7 +39,7 @@ class MetricSeries(Base):
     unit: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
     seen_at: Mapped[CreatedAt]
-    last_sample_at: Mapped[Timestamp | None] = mapped_column(index=True)
+    last_sample_at: Mapped[Timestamp | None]
 
 
 # Raw samples, a partition a day. No key: two equal samples are two samples.
@@ -91,3 +91,23 @@ class MetricInbox(Base):
     received_at: Mapped[CreatedAt] = mapped_column(server_default=func.now())
     samples: Mapped[int] = mapped_column(Integer)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class MetricPart(Base):
+    """A rollup of a part of a minute, made where the values arose, and not merged yet.
+
+    `at` is the start of the minute.
+    """
+
+    __tablename__ = "metric_parts"
+    __table_args__: tuple[Any, ...] = ({"schema": ANALYTICS_SCHEMA},)
+
+    id: Mapped[Id]
+    series_id: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[Timestamp]
+    count: Mapped[int] = mapped_column(BigInteger)
+    sum: Mapped[float] = mapped_column(Float(53))
+    m2: Mapped[float] = mapped_column(Float(53))
+    min: Mapped[float] = mapped_column(Float(53))
+    max: Mapped[float] = mapped_column(Float(53))
+    sketch: Mapped[bytes] = mapped_column(LargeBinary)

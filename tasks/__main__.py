@@ -6,14 +6,14 @@ import sys
 import beat_schedule
 from tasks.deliver import make_drain
 from tasks.health import make_checker
-from tasks.housekeeping import make_agenda
+from tasks.housekeeping import make_housekeeper
 from tasks.lane import lane_step
 from tasks.worker import celery, settings
 
 RUNNERS = {
     "deliver": make_drain,
     "health": make_checker,
-    "jobs": make_agenda,
+    "jobs": make_housekeeper,
 }
 # Threads, not processes: a forking parent would hand its connections to its children. Two,
 # so that a task that waits for the lane's loop does not keep the next from being heard.

@@ -20,6 +20,7 @@ def make_checker(deps: Deps) -> Runner:
         Transfers(deps.guard, CAPACITY),
         settings.request_timeout_seconds,
         settings.retry_schedule_seconds,
+        deps.meter,
     )
 
 

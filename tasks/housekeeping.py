@@ -7,17 +7,22 @@ import beat_schedule
 from app.deps import Deps
 from app.services.agenda import Agenda
 from app.services.jobs import forgotten_runs
+from app.services.partitions import keep_partitions
 from app.services.retention import purge
-from tasks.lane import Runner, this_lane
+from app.services.rolling import Roller
+from tasks.lane import InTurn, Runner, this_lane
 from tasks.scheduled import run_scheduled
 from tasks.worker import celery
 
 TASKS = {name: (job["task"], job["lane"]) for name, job in beat_schedule.JOBS.items()}
 
 
-def make_agenda(deps: Deps) -> Runner:
+def make_housekeeper(deps: Deps) -> Runner:
     schedule = deps.settings.retry_schedule_seconds
-    return Agenda(deps.unit_of_work, deps.clock, deps.back_pressure, schedule)
+    return InTurn(
+        Agenda(deps.unit_of_work, deps.clock, deps.back_pressure, schedule),
+        Roller(deps.unit_of_work, deps.clock),
+    )
 
 
 @celery.task(name="beat.heartbeat")
@@ -29,6 +34,25 @@ def heartbeat(slot: int | None = None, execution_id: int | None = None) -> Mappi
             return forgotten_runs(unit.session, unit.events, TASKS)
 
     return run_scheduled("beat-heartbeat", work, slot, execution_id)
+
+
+@celery.task(name="metrics.roll")
+def roll_metrics(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Roll up the samples that came in."""
+    return run_scheduled("metrics-roll", lambda: this_lane().look(), slot, execution_id)
+
+
+@celery.task(name="metrics.partitions")
+def keep_metric_partitions(
+    slot: int | None = None, execution_id: int | None = None
+) -> Mapping[str, Any]:
+    """Make the tables for the samples to come, and drop those past their retention."""
+    return run_scheduled(
+        "metrics-partitions",
+        lambda: keep_partitions(this_lane().deps.unit_of_work),
+        slot,
+        execution_id,
+    )
 
 
 @celery.task(name="history.purge")

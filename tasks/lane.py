@@ -44,6 +44,30 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
+class InTurn:
+    """Several runners as one: each has its turn in every pass."""
+
+    def __init__(self, *runners: Runner) -> None:
+        self._runners = runners
+
+    def run(
+        self, wants_look: Callable[[], bool], stopping: Callable[[], bool]
+    ) -> Mapping[str, Any]:
+        wanted = wants_look()
+        report: dict[str, Any] = {}
+        for runner in self._runners:
+            report |= runner.run(lambda: wanted, stopping)
+        return report
+
+    @property
+    def is_busy(self) -> bool:
+        return any(runner.is_busy for runner in self._runners)
+
+    def close(self) -> None:
+        for runner in self._runners:
+            runner.close()
+
+
 class Lane:
     """One thread with its runner. Made in the worker, after whatever fork there was."""
 

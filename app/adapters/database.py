@@ -98,6 +98,12 @@ class Database:
         self.engine.dispose()
 
 
+def driver_of(session: Session) -> "psycopg.Connection[Any]":
+    """The driver's connection of a session, in the session's transaction."""
+    driver = session.connection().connection.driver_connection
+    return cast("psycopg.Connection[Any]", driver)
+
+
 @contextmanager
 def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
     """The driver's connection of a session, for statements that go out in one round trip.
@@ -105,7 +111,7 @@ def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
     None waits for the answer of the one before; fetch the answers after the block. They belong
     to the session's transaction. Raises OperationalError for whatever the driver raises.
     """
-    driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    driver = driver_of(session)
     try:
         with driver.pipeline():
             yield driver

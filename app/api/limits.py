@@ -7,7 +7,7 @@ from app.errors import TooManyRequests
 from app.settings import Settings
 
 # What comes in from machines has a budget of its own.
-INGEST = frozenset({"alerts.create_alert", "alerts.create_alerts"})
+INGEST = frozenset({"alerts.create_alert", "alerts.create_alerts", "metrics.take_in_samples"})
 EXEMPT_BLUEPRINTS = frozenset({"health"})
 
 

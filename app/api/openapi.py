@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any, NoReturn
 
+import orjson
 from flask import Flask, Request
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
@@ -48,24 +49,40 @@ class StrictParser(FlaskParser):
         return self._makeproxy(known, schema)
 
     def load_json(self, req: Request, schema: Any) -> Any:
-        raw = req.get_data()
-        # Of a chunked body, Werkzeug silently reads no more than the limit.
-        if req.content_length is None and len(raw) == req.max_content_length:
-            raise RequestEntityTooLarge
-        if not raw:
-            return {}
-        if not req.is_json:
-            raise UnsupportedMediaType("The body must be application/json.")
-        try:
-            body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise Malformed(f"The body is not JSON: {_in_words(error)}") from None
-        _check_nesting(body)
-        return body
+        raw = _read(req)
+        return _parse(raw) if raw else {}
 
     def handle_error(self, error: Any, *arguments: Any, **named: Any) -> NoReturn:
         super().handle_error(error, *arguments, **named)
         raise BadRequest  # the parent always raises
+
+
+def read_bulk_json(req: Request) -> Any:
+    """A large body, by the fast parser. What that one refuses, the strict one decides."""
+    raw = _read(req)
+    try:
+        return orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError:
+        return _parse(raw)
+
+
+def _read(req: Request) -> bytes:
+    raw = req.get_data()
+    # Of a chunked body, Werkzeug silently reads no more than the limit.
+    if req.content_length is None and len(raw) == req.max_content_length:
+        raise RequestEntityTooLarge
+    if raw and not req.is_json:
+        raise UnsupportedMediaType("The body must be application/json.")
+    return raw
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"The body is not JSON: {_in_words(error)}") from None
+    _check_nesting(body)
+    return body
 
 
 def _in_words(error: Exception) -> str:
@@ -138,7 +155,7 @@ def complete_document(app: Flask, api: DocumentedApi) -> None:
     if "Error" not in api.spec.components.schemas:
         api.spec.components.schema("Error", schema=ErrorSchema)
     endpoints = {
-        (_openapi_path(rule.rule), method.lower()): rule.endpoint
+        (openapi_path(rule.rule), method.lower()): rule.endpoint
         for rule in app.url_map.iter_rules()
         for method in rule.methods or ()
     }
@@ -177,6 +194,6 @@ def complete_document(app: Flask, api: DocumentedApi) -> None:
                     }
 
 
-def _openapi_path(rule: str) -> str:
+def openapi_path(rule: str) -> str:
     """Flask's `/webhooks/<id:webhook_id>` as `/webhooks/{webhook_id}`."""
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)

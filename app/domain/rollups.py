@@ -92,8 +92,21 @@ def quantiles(rollup: Rollup, ranks: Sequence[float]) -> list[float]:
 
     It is one of the values; its true rank is within `RANK_ERROR` of the rank asked for.
     """
-    sketch = kll_doubles_sketch.deserialize(rollup.sketch)
-    return list(sketch.get_quantiles(list(ranks), True))
+    return quantiles_of_all([rollup.sketch], ranks)
+
+
+def quantiles_of_all(sketches: Iterable[bytes], ranks: Sequence[float]) -> list[float]:
+    """The same, of the values of all these sketches together. Raises ValueError without any."""
+    merged: kll_doubles_sketch | None = None
+    for sketch in sketches:
+        one = kll_doubles_sketch.deserialize(sketch)
+        if merged is None:
+            merged = one
+        else:
+            merged.merge(one)
+    if merged is None:
+        raise ValueError("quantiles of nothing")
+    return list(merged.get_quantiles(list(ranks), True))
 
 
 def mean(rollup: Rollup) -> float:

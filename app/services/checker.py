@@ -3,6 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -12,7 +13,9 @@ from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.http import Transfers
 from app.domain.health import CheckOutcome
+from app.domain.samples import Series
 from app.services.health_checks import Check, CheckResult, claim_due, judge_response, record
+from app.services.meter import CHECK_LATENCY, Meter
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +36,9 @@ class Checker:
         transfers: Transfers,
         default_timeout_seconds: int,
         retry_schedule: Sequence[int],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._cipher = cipher
@@ -104,4 +109,12 @@ class Checker:
             return
         with self._unit_of_work() as work:
             record(work.session, work.now, work.events, self._finished, self._retry_schedule)
+        if self._meter is not None:
+            for outcome, results in groupby(sorted(self._finished, key=_outcome), _outcome):
+                series = Series(CHECK_LATENCY, (("outcome", outcome),))
+                self._meter.note(series, [one.latency_ms for one in results])
         self._finished.clear()
+
+
+def _outcome(result: CheckResult) -> str:
+    return result.verdict.outcome

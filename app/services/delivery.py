@@ -31,6 +31,7 @@ from app.domain.retry import (
     decide,
     lost_too_often,
 )
+from app.domain.samples import Series
 from app.domain.traffic import probe_may_hold
 from app.services.claims import (
     Claim,
@@ -43,6 +44,7 @@ from app.services.claims import (
     renew,
 )
 from app.services.messages import Target, Targets, signed_request
+from app.services.meter import DELIVERY_LATENCY, Meter
 from app.services.sender import Job, Sender
 from app.services.traffic import TrafficWatch
 from app.services.webhooks import get_row
@@ -62,6 +64,11 @@ WAIT_SECONDS = 0.01
 STOP_WITHIN_SECONDS = 6.0
 PASS_SECONDS = 5.0
 EXCERPT_CHARS = 1024
+# By what came of it: a time-out says nothing of how fast a receiver answers.
+_LATENCY = {
+    is_success: Series(DELIVERY_LATENCY, (("outcome", outcome),))
+    for is_success, outcome in ((True, "delivered"), (False, "failed"))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,9 @@ class Drain:
         guard: Guard,
         targets: Targets,
         capacity: int = CAPACITY,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter
         self._database = database
         self._clock = clock
         self._targets = targets
@@ -280,12 +289,12 @@ class Drain:
         if not self._finished:
             return
         delivered = [one for one in self._finished if one.status is DeliveryStatus.DELIVERED]
-        self._record(record_delivered, delivered)
+        self._record(record_delivered, delivered, _LATENCY[True])
         # Those are safe: were the database to go away now, only the others are to be said again.
         self._finished = [
             one for one in self._finished if one.status is not DeliveryStatus.DELIVERED
         ]
-        self._record(record_undelivered, self._finished)
+        self._record(record_undelivered, self._finished, _LATENCY[False])
         self._finished = []
         with self._database.session() as session:
             self._traffic.write_changes(session, self._clock.monotonic())
@@ -296,6 +305,7 @@ class Drain:
         self,
         record: Callable[[Session, Sequence[Completion]], set[int]],
         completions: Sequence[Completion],
+        latency: Series,
     ) -> None:
         if not completions:
             return
@@ -310,6 +320,10 @@ class Drain:
                 self._report[one.status] += 1
                 if one.cause is not None:
                     self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
+        if self._meter is not None:
+            self._meter.note(
+                latency, [one.latency_ms for one in completions if one.latency_ms is not None]
+            )
 
 
 def _completion(claimed: Claim, target: Target, response: Response, now: datetime) -> Completion:

@@ -20,7 +20,10 @@ KEEP = {
     "traffic_history": "30 days",
     "redrives": "30 days",
     "silences": "30 days",
+    # A month more than its last rollup, since these go by the partition.
+    "metric_series": "430 days",
 }
+SERIES_SEEN_DAYS = 1
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
     "alerts": text(
@@ -126,6 +129,14 @@ _PURGES: dict[str, TextClause] = {
             WHERE at < now() - interval '{KEEP["traffic_history"]}'
             ORDER BY at LIMIT {BATCH}
         )
+        """  # noqa: S608
+    ),
+    # A series goes after its rollups; one that a process may have by its id stays.
+    "metric_series": text(
+        f"""
+        DELETE FROM pggit_analytics.metric_series
+        WHERE COALESCE(last_sample_at, created_at) < now() - interval '{KEEP["metric_series"]}'
+            AND seen_at < now() - interval '{SERIES_SEEN_DAYS} days'
         """  # noqa: S608
     ),
     "redrives": text(

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.domain.rollups import Rollup, merge
 from models import MetricRollup, MetricSeries
 
+ROWS_AT_ONCE = 500
+
 
 def rollups_of(
     session: Session, operation: str, resolution: int, since: datetime, until: datetime
@@ -36,7 +38,9 @@ def rollups_of(
             MetricRollup.at >= since,
             MetricRollup.at < until,
         )
-        .order_by(MetricRollup.at)
+        .order_by(MetricRollup.at),
+        # The sketches of a long time are large: not all of them are here at once.
+        execution_options={"yield_per": ROWS_AT_ONCE},
     )
     return [
         (at, merge(Rollup(*row[1:]) for row in bucket))
