@@ -7,21 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Alarm:
-    """After an alarm none follows within `quiet` values. Each raises the bar by the part `tiring`
-    of `threshold`; that is forgotten over about `memory` values.
+    """After an alarm none follows until `quiet` values have passed, or until `calm` values in a
+    row were below the part `calm_below` of `threshold`. Each alarm raises the bar by the part
+    `tiring` of `threshold`, which is forgotten over about `memory` values.
 
     So what a series does again and again is soon told no more, but for what is odder than that.
     """
 
     threshold: float
     quiet: int
+    calm: int
+    calm_below: float
     tiring: float
     memory: int
-    since: int = 0
+    since: int = -1
+    calm_since: int = 0
     tired: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.since = self.quiet
 
     @property
     def bar(self) -> float:
@@ -29,16 +30,27 @@ class Alarm:
 
     def rings(self, score: float) -> bool:
         """Whether an incident starts with this score. To be asked of each value once, in order."""
-        self.since = min(self.since + 1, self.quiet + 1)
         self.tired *= math.exp(-1.0 / self.memory)
-        if score < self.bar or self.since <= self.quiet:
+        self._watch(score)
+        if score < self.bar or self.since >= 0:
             return False
-        self.since = 0
+        self.since = self.calm_since = 0
         self.tired += 1.0
         return True
 
+    def _watch(self, score: float) -> None:
+        """`since` counts the values after an alarm, while none may follow; else it is -1."""
+        if self.since < 0:
+            return
+        self.since += 1
+        is_calm = score < self.calm_below * self.threshold
+        self.calm_since = self.calm_since + 1 if is_calm else 0
+        if self.since > self.quiet or self.calm_since >= self.calm:
+            self.since = -1
+
     def numbers(self) -> list[float]:
-        return [float(self.since), self.tired]
+        return [float(self.since), float(self.calm_since), self.tired]
 
     def load(self, numbers: Iterator[float]) -> None:
-        self.since, self.tired = int(next(numbers)), next(numbers)
+        self.since, self.calm_since = int(next(numbers)), int(next(numbers))
+        self.tired = next(numbers)

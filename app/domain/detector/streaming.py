@@ -54,7 +54,20 @@ class Setting:
     held: int = 6
     threshold: float = 0.5
     quiet: int = 100
+    calm: int = 10
+    calm_below: float = 0.3
     tiring: float = 0.2
+
+    def alarm(self, threshold: float | None = None) -> Alarm:
+        """A fresh one, with this threshold instead of the setting's where one is given."""
+        return Alarm(
+            self.threshold if threshold is None else threshold,
+            self.quiet,
+            self.calm,
+            self.calm_below,
+            self.tiring,
+            self.memory,
+        )
 
 
 class Reading(NamedTuple):
@@ -93,7 +106,7 @@ class Detector:
     def __post_init__(self) -> None:
         it = self.setting
         self.whole = Running(it.memory)
-        self.alarm = Alarm(it.threshold, it.quiet, it.tiring, it.memory)
+        self.alarm = it.alarm()
         shapes = (Shapes(*it.short_shape, it.shapes), Shapes(*it.long_shape, it.shapes))
         self.shapes = dict(zip(_SHAPES, shapes, strict=True))
         lags = {"level": it.level, "trend": it.trend, "spread": it.stretch}
