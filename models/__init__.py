@@ -2,6 +2,7 @@
 
 from models.accounts import ApiKey, TokenRevocation, User
 from models.alerts import Alert, AlertEvent, IdempotentRequest
+from models.anomalies import Anomaly, DetectorState
 from models.base import Base
 from models.deliveries import (
     Delivery,
@@ -34,6 +35,7 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertGroup",
+    "Anomaly",
     "ApiKey",
     "Base",
     "Delivery",
@@ -41,6 +43,7 @@ __all__ = [
     "DeliveryHistory",
     "DeliveryPause",
     "DeliveryRecord",
+    "DetectorState",
     "FollowUp",
     "GroupNews",
     "HouseChange",
