@@ -46,6 +46,12 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Make the tables for the samples to come, drop those past retention.",
     },
+    "anomalies-watch": {
+        "task": "anomalies.watch",
+        "interval_seconds": 10,
+        "lane": "jobs",
+        "description": "Feed the detectors with what is new; the lane does so by itself, too.",
+    },
     "purge-history": {
         "task": "history.purge",
         "interval_seconds": 3600,

@@ -10,6 +10,7 @@ from app.adapters.rate_limit import RateLimiter
 from app.api import (
     access,
     alerts,
+    anomalies,
     api_keys,
     auth,
     deliveries,
@@ -51,6 +52,7 @@ RESOURCES = (
     routing,
     traffic,
     metrics,
+    anomalies,
     jobs,
     system,
 )
