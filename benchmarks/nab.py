@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import sys
+import textwrap
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,10 +194,8 @@ def table(measured: Measured) -> str:
         ),
         *_check(measured, by_category, threshold),
         "",
-        "published for all 58 files (numenta/NAB, standard profile): "
-        + ", ".join(f"{name} {points}" for name, points in list(PUBLISHED.items())[:4]),
-        "  " + ", ".join(f"{name} {points}" for name, points in list(PUBLISHED.items())[4:8]),
-        "  " + ", ".join(f"{name} {points}" for name, points in list(PUBLISHED.items())[8:]),
+        "published for all 58 files (numenta/NAB, standard profile):",
+        *textwrap.wrap(", ".join(f"{name} {points}" for name, points in PUBLISHED.items())),
     ]
     return "\n".join(lines)
 

@@ -26,19 +26,22 @@ class Shapes:
     kept: int
     seen: int = 0
     next_place: int = 0
-    known: NDArray[np.float32] = field(init=False)
+    known: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.known = np.zeros((0, self.length), dtype=np.float32)
+        self.known = np.zeros((0, self.length), dtype=np.float64)
 
     @property
     def span(self) -> int:
         return self.length * self.step
 
-    def novelty(self, stretch: NDArray[np.float64], scale: float) -> float | None:
+    def novelty(
+        self, stretch: NDArray[np.float64], scale: float, grain: float = 0.0
+    ) -> float | None:
         """The distance (root mean square, in `scale`) of the nearest known shape; then learns.
 
-        `stretch`: the last `span` values, oldest first. None while nothing is known.
+        `stretch`: the last `span` values, oldest first. Less than `grain` is no distance. None
+        while nothing is known.
         """
         shape = stretch.reshape(self.length, self.step).mean(axis=1) if self.step > 1 else stretch
         found, nearest = None, -1
@@ -46,7 +49,8 @@ class Shapes:
             off = self.known - shape
             distances = np.einsum("ij,ij->i", off, off)
             nearest = int(distances.argmin())
-            found = math.sqrt(float(distances[nearest]) / self.length) / scale
+            distance = math.sqrt(float(distances[nearest]) / self.length)
+            found = max(distance - grain, 0.0) / scale
         if self.seen % self.step == 0:
             self._learn(shape, found, nearest)
         self.seen += 1
@@ -54,16 +58,15 @@ class Shapes:
 
     def _learn(self, shape: NDArray[np.float64], distance: float | None, nearest: int) -> None:
         if len(self.known) < self.kept:
-            self.known = np.vstack([self.known, shape[None].astype(np.float32)])
+            self.known = np.vstack([self.known, shape[None]])
         elif distance is not None and distance < SAME:
             mine = self.known[nearest]
-            mine += (DRAWN_BY * (shape - mine)).astype(np.float32)
+            mine += DRAWN_BY * (shape - mine)
         else:
             self.known[self.next_place] = shape
             self.next_place = (self.next_place + 1) % self.kept
 
     def numbers(self) -> list[float]:
-        # Exact: every float32 is a float64.
         return [
             float(self.seen),
             float(self.next_place),
@@ -74,4 +77,4 @@ class Shapes:
     def load(self, numbers: Iterator[float]) -> None:
         self.seen, self.next_place, count = (int(next(numbers)) for _each in range(3))
         flat = [next(numbers) for _each in range(count * self.length)]
-        self.known = np.array(flat, dtype=np.float32).reshape(count, self.length)
+        self.known = np.array(flat, dtype=np.float64).reshape(count, self.length)

@@ -10,7 +10,7 @@ from app.domain.detector.streaming import VIEWS, Detector, Setting
 
 VERSION: Final = 1
 # Before it is compressed. What is of bounded length in a detector is of bounded length here.
-MOST_BYTES: Final = 20_000
+MOST_BYTES: Final = 24_000
 _HEADER: Final = struct.Struct("<HI")
 
 
@@ -29,13 +29,17 @@ def from_bytes(state: bytes, setting: Setting | None = None) -> Detector:
         version, count = _HEADER.unpack_from(state)
         if version != VERSION:
             raise Damaged(f"version {version} of a detector's state, not {VERSION}")
+        if count * 8 > MOST_BYTES:
+            raise Damaged(f"{count} numbers are more than a detector's state")
         numbers = array("d", zlib.decompress(state[_HEADER.size :]))
         if len(numbers) != count:
             raise Damaged(f"{len(numbers)} numbers in a detector's state, not {count}")
         detector = Detector(setting or Setting())
         left = iter(numbers)
         _load(detector, left)
-    except (struct.error, zlib.error, StopIteration, OverflowError) as error:
+    except Damaged:
+        raise
+    except (struct.error, zlib.error, StopIteration, ValueError, OverflowError) as error:
         raise Damaged("not a detector's state") from error
     if next(left, None) is not None:
         raise Damaged("more than a detector's state")

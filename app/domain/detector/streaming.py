@@ -175,14 +175,14 @@ class Detector:
         values = np.array(self.values)
         level, stretch = float(values[-it.level :].mean()), values[-it.stretch :]
         drift = float(stretch.mean()) - float(values[-it.trend :].mean())
-        spread = math.log(float(stretch.std()) + CALM * scale)
+        spread = math.log(float(stretch.std()) + CALM * scale + grain)
         yield abs(self.deviations["level"].of(level, grain)) / it.rare
         yield abs(self.deviations["trend"].of(drift, grain)) / it.rare
         yield abs(self.deviations["spread"].of(spread)) / it.rare
         for name in _SHAPES:
             shapes, novelty = self.shapes[name], None
             if len(values) >= shapes.span:
-                novelty = shapes.novelty(values[-shapes.span :], scale)
+                novelty = shapes.novelty(values[-shapes.span :], scale, grain)
             # What is known unusually well is no news.
             evidence = (
                 self.deviations[name].of(math.log(novelty + CALM)) if novelty is not None else 0.0
