@@ -5,9 +5,9 @@ Each runs alone too, with its options: `python -m benchmarks.delivery --help`, a
 
 import sys
 
-from benchmarks import backlog, command, delivery, fairness
+from benchmarks import backlog, command, delivery, fairness, metrics_in
 
-ALL = (delivery.BENCHMARK, fairness.BENCHMARK, backlog.BENCHMARK)
+ALL = (delivery.BENCHMARK, fairness.BENCHMARK, backlog.BENCHMARK, metrics_in.BENCHMARK)
 
 if __name__ == "__main__":
     given = command.parser_for(None, __doc__).parse_args()

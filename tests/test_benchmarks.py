@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import make_url
 
 from app.adapters.embedded import Servers
-from benchmarks import backlog, command, delivery, fairness
+from benchmarks import backlog, command, delivery, fairness, metrics_in
 from benchmarks.backlog_report import Drain, Sample
 from benchmarks.celery_control import CeleryServers
 from benchmarks.contestants.alertmanager import Alertmanager
@@ -142,6 +142,22 @@ def test_backlog_claims_whole_rooms_and_drains(own_database: Servers, tmp_path: 
     with psycopg.connect(own_database.database_url) as connection:
         left = connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^bench_'")
         assert left.fetchall() == []
+
+
+@pytest.mark.usefixtures("leaves_no_process")
+def test_metrics_in_balances_for_everybody(own_database: Servers, tmp_path: Path) -> None:
+    options = metrics_in.Options(2000, 1, 10, 500, only=("tocsin", "insert"))
+
+    report = metrics_in.run(own_database, tmp_path, options)
+
+    assert report.voids == []
+    assert {one.contestant: one.accepted for one in report.rounds} == {
+        "tocsin": 2000,
+        "insert": 500,
+    }
+    assert [gate.passed is None for gate in report.gates] == [False, False]
+    assert "no round counts" not in report.as_table()
+    assert _is_narrow(report)
 
 
 def test_the_control_publishes_to_the_broker_that_it_is_given(

@@ -21,14 +21,18 @@ from app.adapters.database import driver_of
 from app.domain.buckets import by_bucket
 from app.domain.partitions import RAW, ROLLED, Partition, partitions_for
 from app.domain.rollups import RESOLUTIONS, Rollup, merge
-from app.domain.samples import MICROSECONDS, Packed, unpack
+from app.domain.samples import MICROSECONDS, PACKED, Packed, unpack
 from app.services.partitions import make_partitions
 
 # Later is cheaper: each time, every bucket that has news is written once.
 ROLL_EVERY_SECONDS = 5.0
-# At once; the rest waits for the next pass. That many take a second or two.
+# At once; the rest waits for the next pass. That many take a second or two. A backfill may have a
+# bucket for each sample, so these are counted, too: in minutes, of one request at least.
 MAX_SAMPLES = 200_000
 MAX_ROWS = 2000
+MAX_BUCKETS = 30_000
+# PostgreSQL does not wait for long in the middle of a transaction.
+BUCKETS_AT_ONCE = 2000
 ROLLER_LOCK = 0x2011E2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # COPY's binary format counts from there.
@@ -149,7 +153,8 @@ class Roller:
             now = work.now
         if not (rows or parts):
             return {}
-        batch = _batch(rows, parts, now)
+        fitting = rows[: _fitting([row.payload for row in rows])]
+        batch = _batch(fitting, parts, now)
         with self._unit_of_work() as work:
             make_partitions(work.session, batch.partitions())
         try:
@@ -157,7 +162,10 @@ class Roller:
                 _take(work.session, batch)
                 _copy(work.session, batch.samples)
                 for resolution, buckets in batch.rolled.items():
-                    _merge_into(work.session, resolution, buckets)
+                    keys = sorted(buckets)
+                    for start in range(0, len(keys), BUCKETS_AT_ONCE):
+                        some = {key: buckets[key] for key in keys[start : start + BUCKETS_AT_ONCE]}
+                        _merge_into(work.session, resolution, some)
                 _note_last(work.session, batch.last_at)
         except _SomebodyElseRolls:
             return {}
@@ -165,11 +173,27 @@ class Roller:
             "samples_rolled": len(batch.samples),
             "parts_rolled": len(parts),
             "buckets_written": sum(len(buckets) for buckets in batch.rolled.values()),
-            "is_full": len(batch.samples) >= MAX_SAMPLES or MAX_ROWS in (len(rows), len(parts)),
+            "is_full": len(fitting) < len(rows)
+            or len(batch.samples) >= MAX_SAMPLES
+            or MAX_ROWS in (len(rows), len(parts)),
         }
 
     def close(self) -> None:
         """There is nothing to give back."""
+
+
+def _fitting(payloads: Sequence[bytes]) -> int:
+    """How many of these, from the first, have no more than `MAX_BUCKETS` minutes of series."""
+    samples = np.frombuffer(b"".join(payloads), dtype=PACKED)
+    buckets = (samples["series"] << 28) + samples["at"] // (60 * MICROSECONDS)
+    _which, first_seen = np.unique(buckets, return_index=True)
+    if len(first_seen) <= MAX_BUCKETS:
+        return len(payloads)
+    is_new = np.zeros(len(samples), dtype=bool)
+    is_new[first_seen] = True
+    seen = np.cumsum(is_new)
+    ends = np.cumsum([len(one) // PACKED.itemsize for one in payloads])
+    return max(int(np.searchsorted(seen[ends - 1], MAX_BUCKETS, "right")), 1)
 
 
 def _batch(rows: Sequence[Any], parts: Sequence[Any], now: datetime) -> _Batch:
@@ -217,8 +241,6 @@ def _copy(session: Session, samples: Packed) -> None:
 
 
 def _merge_into(session: Session, resolution: int, buckets: Buckets) -> None:
-    if not buckets:
-        return
     series = [key[0] for key in buckets]
     ats = [_moment(key[1]) for key in buckets]
     rows = session.execute(

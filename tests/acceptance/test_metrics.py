@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -341,4 +342,4 @@ def test_what_tocsin_does_itself_is_measured(client: Client, receiver: Receiver)
         ("tocsin.api.latency_ms", {"route": "/api/v1/alerts/{alert_id}", "method": "GET"}),
         ("tocsin.api.latency_ms", {"route": "unknown"}),
     ):
-        eventually(lambda one=operation, of=labels: measured(one, **of), 30, operation)
+        eventually(partial(measured, operation, **labels), 30, operation)

@@ -1,8 +1,8 @@
 """Our own code, in a process that kills itself at a named step, or stops there as by SIGSTOP.
 Nothing of it is in the product.
 
-`python -m tests.faults.dying STEP` is a delivery worker without Celery around it; `create_app` is
-the web application, for gunicorn. The steps:
+`python -m tests.faults.dying STEP` is a delivery worker, or a roller, without Celery around it;
+`create_app` is the web application, for gunicorn. The steps:
 
     inserted   web: the alert and its deliveries are inserted, and not committed
     committed  web: they are committed, and nobody has been answered
@@ -12,6 +12,12 @@ the web application, for gunicorn. The steps:
     answered   worker: the receiver's 2xx has been read, and nothing recorded
     recording  worker: the completion is written, and not committed
     recorded   worker: the completion is committed
+
+Of the roller:
+
+    rolling-taken      what it read has left the inbox, and nothing is written
+    rolling-written    all of it is written, and not committed
+    rolling-committed  it is committed
 """
 
 import os
@@ -30,7 +36,8 @@ from app.adapters.database import Database
 from app.adapters.http import Transfers
 from app.adapters.queue import HintQueue
 from app.deps import build
-from app.services import delivery, raising
+from app.services import delivery, raising, rolling
+from app.services.rolling import Roller
 from app.settings import load_settings
 from tasks.deliver import make_drain
 
@@ -102,6 +109,20 @@ def worker(step: str) -> None:
         runner.run(lambda: False, lambda: False)
 
 
+def roller(step: str) -> None:
+    """Rolls up until it dies."""
+    rolls: Any = rolling
+    if step == "rolling-taken":
+        rolls._take = after(rolls._take)
+    elif step == "rolling-written":
+        rolls._note_last = after(rolls._note_last)
+    deps = build(load_settings(), worker=True)
+    runner = Roller(deps.unit_of_work, deps.clock)
+    while not runner.roll():
+        pass
+    die()
+
+
 def create_app() -> Flask:
     """Dies once, at DYING_STEP: the next one finds the file DYING_MARK, and lives."""
     mark = Path(os.environ["DYING_MARK"])
@@ -125,7 +146,10 @@ def create_app() -> Flask:
 
 def main(arguments: Sequence[str]) -> None:
     (step,) = arguments
-    worker(step)
+    if step.startswith("rolling-"):
+        roller(step)
+    else:
+        worker(step)
 
 
 if __name__ == "__main__":

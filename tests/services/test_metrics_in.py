@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters.clock import Clock
@@ -208,7 +209,7 @@ def test_who_finds_another_rolling_leaves_it_to_him(metrics: Metrics) -> None:
 
     def holds(work: Any) -> None:
         work.session.execute(
-            rolling.text("SELECT pg_advisory_xact_lock(:key)"), {"key": rolling.ROLLER_LOCK}
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": rolling.ROLLER_LOCK}
         )
 
     assert overlapping(metrics.world, holds, metrics.roller.roll) == {}
@@ -228,6 +229,25 @@ def test_a_batch_is_bounded_and_the_rest_is_the_next_one(
         (6, True),
         (None, None),
     ]
+
+
+def test_a_backfill_of_many_buckets_is_rolled_in_parts(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request has its samples in minutes of their own, but for those that come again."""
+    monkeypatch.setattr(rolling, "MAX_BUCKETS", 10)
+    monkeypatch.setattr(rolling, "BUCKETS_AT_ONCE", 3)
+    for hours in (1, 1, 2, 3, 4):
+        at = metrics.now - timedelta(hours=hours)
+        stamps = [(at - timedelta(minutes=number)).isoformat() for number in range(4)]
+        metrics.send(*({"operation": "op", "value": 1, "timestamp": one} for one in stamps))
+    many = [(metrics.now - timedelta(days=1, minutes=one)).isoformat() for one in range(20)]
+    metrics.send(*({"operation": "op", "value": 1, "timestamp": one} for one in many))
+    reports = [metrics.roller.roll() for _ in range(4)]
+    # Two of four buckets and one with the same; the next two; and one that is too large alone.
+    assert [one.get("samples_rolled") for one in reports] == [12, 8, 20, None]
+    assert [one.get("is_full") for one in reports] == [True, True, False, None]
+    assert metrics.counts() == {60: 40, 300: 40, 3600: 40}
 
 
 class TestSeries:
@@ -374,7 +394,7 @@ class TestPartitions:
         with world.deps.unit_of_work() as work:
             partitions.make_partitions(work.session, [old])
         with world.deps.reading() as session:
-            session.execute(partitions.text("SELECT count(*) FROM pggit_analytics.metric_samples"))
+            session.execute(text("SELECT count(*) FROM pggit_analytics.metric_samples"))
             kept = partitions.keep_partitions(world.deps.unit_of_work)
             assert (kept["dropped"], kept["kept_for_readers"]) == (0, 1)
         assert partitions.keep_partitions(world.deps.unit_of_work)["dropped"] == 1
@@ -391,7 +411,7 @@ class TestPartitions:
 
         def writes_and_reads(work: Any) -> None:
             work.session.execute(
-                partitions.text(
+                text(
                     "INSERT INTO pggit_analytics.metric_samples VALUES (1, now(), 1);"
                     "SELECT count(*) FROM pggit_analytics.metric_samples"
                 )
@@ -399,7 +419,7 @@ class TestPartitions:
 
         def make() -> int:
             with world.deps.unit_of_work() as work:
-                work.session.execute(partitions.text("SET LOCAL lock_timeout = '2s'"))
+                work.session.execute(text("SET LOCAL lock_timeout = '2s'"))
                 return partitions.make_partitions(work.session, [old])
 
         assert overlapping(world, writes_and_reads, make) == 1
