@@ -147,7 +147,14 @@ def test_huge_values_do_not_break_it() -> None:
 
 class TestAlarm:
     def rings(self, scores: Iterable[float], **given: float) -> list[int]:
-        setting = {"quiet": 10, "calm": 3, "calm_below": 0.3, "tiring": 0.0, "memory": 1000}
+        setting = {
+            "quiet": 10,
+            "calm": 3,
+            "calm_below": 0.3,
+            "again": 2,
+            "tiring": 0.0,
+            "memory": 1000,
+        }
         alarm = Alarm(threshold=0.5, **(setting | given))  # type: ignore[arg-type]
         return [place for place, one in enumerate(scores) if alarm.rings(one)]
 
@@ -161,6 +168,11 @@ class TestAlarm:
         assert self.rings([0.9, 0.1, 0.1, 0.1, 0.9]) == [0, 4]
         assert self.rings([0.9, 0.1, 0.1, 0.2, 0.9]) == [0]
         assert self.rings([0.9, 0.1, 0.1, 0.9]) == [0]
+
+    def test_what_is_slight_does_not_hide_what_is_not(self) -> None:
+        assert self.rings([0.5, 0.9, 1.1, 1.7, 2.3]) == [0]
+        assert self.rings([0.5, 0.9, 1.8, 2.3, 3.5]) == [0, 2]
+        assert self.rings([0.5, 0.4, 1.0]) == [0, 2]
 
     def test_who_alarms_often_must_be_odder(self) -> None:
         often = [0.9, 0.0, 0.0, 0.0] * 10
@@ -212,7 +224,9 @@ class TestShapes:
         assert shapes.novelty(np.array([0.0, 1.0, 0.0, 1.0]), 1.0) is None
         assert shapes.novelty(np.array([0.0, 1.0, 0.0, 1.0]), 1.0) == 0.0
         assert shapes.novelty(np.array([2.0, 1.0, 2.0, 1.0]), 1.0) == pytest.approx(2**0.5)
-        assert shapes.novelty(np.array([5.0, 1.0, 0.0, 1.0]), 2.0) == pytest.approx((13 / 4) ** 0.5 / 2)
+        assert shapes.novelty(np.array([5.0, 1.0, 0.0, 1.0]), 2.0) == pytest.approx(
+            (13 / 4) ** 0.5 / 2
+        )
         # Three are kept; the oldest has made room.
         for level in (10.0, 20.0, 30.0):
             shapes.novelty(np.full(4, level), 1.0)

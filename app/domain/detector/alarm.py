@@ -8,8 +8,9 @@ from dataclasses import dataclass
 @dataclass(slots=True)
 class Alarm:
     """After an alarm none follows until `quiet` values have passed, or until `calm` values in a
-    row were below the part `calm_below` of `threshold`. Each alarm raises the bar by the part
-    `tiring` of `threshold`, which is forgotten over about `memory` values.
+    row were below the part `calm_below` of `threshold`, unless a score is `again` times as high as
+    all since that alarm: what is slight must not hide what is not. Each alarm raises the bar by
+    the part `tiring` of `threshold`, which is forgotten over about `memory` values.
 
     So what a series does again and again is soon told no more, but for what is odder than that.
     """
@@ -18,10 +19,12 @@ class Alarm:
     quiet: int
     calm: int
     calm_below: float
+    again: float
     tiring: float
     memory: int
     since: int = -1
     calm_since: int = 0
+    peak: float = 0.0
     tired: float = 0.0
 
     @property
@@ -32,9 +35,12 @@ class Alarm:
         """Whether an incident starts with this score. To be asked of each value once, in order."""
         self.tired *= math.exp(-1.0 / self.memory)
         self._watch(score)
-        if score < self.bar or self.since >= 0:
+        is_hidden = self.since >= 0 and score < self.again * self.peak
+        self.peak = max(self.peak, score)
+        if score < self.bar or is_hidden:
             return False
         self.since = self.calm_since = 0
+        self.peak = score
         self.tired += 1.0
         return True
 
@@ -46,11 +52,11 @@ class Alarm:
         is_calm = score < self.calm_below * self.threshold
         self.calm_since = self.calm_since + 1 if is_calm else 0
         if self.since > self.quiet or self.calm_since >= self.calm:
-            self.since = -1
+            self.since, self.peak = -1, 0.0
 
     def numbers(self) -> list[float]:
-        return [float(self.since), float(self.calm_since), self.tired]
+        return [float(self.since), float(self.calm_since), self.peak, self.tired]
 
     def load(self, numbers: Iterator[float]) -> None:
         self.since, self.calm_since = int(next(numbers)), int(next(numbers))
-        self.tired = next(numbers)
+        self.peak, self.tired = next(numbers), next(numbers)

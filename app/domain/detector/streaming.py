@@ -56,6 +56,7 @@ class Setting:
     quiet: int = 100
     calm: int = 10
     calm_below: float = 0.3
+    again: float = 2.0
     tiring: float = 0.2
 
     def alarm(self, threshold: float | None = None) -> Alarm:
@@ -65,6 +66,7 @@ class Setting:
             self.quiet,
             self.calm,
             self.calm_below,
+            self.again,
             self.tiring,
             self.memory,
         )
