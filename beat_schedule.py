@@ -64,6 +64,12 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Group operations that are off their baselines together into incidents.",
     },
+    "anomalies-watch": {
+        "task": "anomalies.watch",
+        "interval_seconds": 10,
+        "lane": "jobs",
+        "description": "Feed the detectors with what is new; the lane does so by itself, too.",
+    },
     "purge-history": {
         "task": "history.purge",
         "interval_seconds": 3600,

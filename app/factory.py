@@ -10,6 +10,7 @@ from app.adapters.rate_limit import RateLimiter
 from app.api import (
     access,
     alerts,
+    anomalies,
     api_keys,
     auth,
     baselines,
@@ -57,6 +58,7 @@ RESOURCES = (
     metrics,
     baselines,
     incidents,
+    anomalies,
     jobs,
     system,
 )

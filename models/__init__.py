@@ -2,6 +2,7 @@
 
 from models.accounts import ApiKey, TokenRevocation, User
 from models.alerts import Alert, AlertEvent, IdempotentRequest
+from models.anomalies import Anomaly, DetectorState
 from models.base import Base
 from models.baselines import BaselinePartial, BaselineSlot, BaselineVersion, RecalcSchedule
 from models.deliveries import (
@@ -42,6 +43,7 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertGroup",
+    "Anomaly",
     "ApiKey",
     "Base",
     "BaselinePartial",
@@ -52,6 +54,7 @@ __all__ = [
     "DeliveryHistory",
     "DeliveryPause",
     "DeliveryRecord",
+    "DetectorState",
     "FollowUp",
     "GroupNews",
     "HealthRollupProgress",

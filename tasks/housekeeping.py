@@ -12,6 +12,7 @@ from app.services.jobs import forgotten_runs
 from app.services.partitions import keep_partitions
 from app.services.retention import purge
 from app.services.rolling import Roller
+from app.services.watching import Watcher
 from tasks.lane import InTurn, Runner, this_lane
 from tasks.scheduled import run_scheduled
 from tasks.worker import celery
@@ -24,6 +25,8 @@ def make_housekeeper(deps: Deps) -> Runner:
     return InTurn(
         Agenda(deps.unit_of_work, deps.clock, deps.back_pressure, schedule),
         Roller(deps.unit_of_work, deps.clock),
+        # Behind the roller: what that has just rolled up is looked at in the same pass.
+        Watcher(deps.unit_of_work, deps.clock, schedule),
     )
 
 
@@ -55,6 +58,12 @@ def keep_metric_partitions(
         slot,
         execution_id,
     )
+
+
+@celery.task(name="anomalies.watch")
+def watch_operations(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Look for what is unusual."""
+    return run_scheduled("anomalies-watch", lambda: this_lane().look(), slot, execution_id)
 
 
 @celery.task(name="history.purge")

@@ -22,6 +22,9 @@ KEEP = {
     "traffic_history": "30 days",
     "redrives": "30 days",
     "silences": "30 days",
+    "anomalies": "90 days",
+    # Of an operation that is measured no more.
+    "detector_states": "30 days",
     # A month more than its last rollup, since these go by the partition.
     "metric_series": "430 days",
     "incidents": "30 days",
@@ -209,6 +212,21 @@ _PURGES: dict[str, TextClause] = {
         DELETE FROM pggit_analytics.metric_series
         WHERE COALESCE(last_sample_at, created_at) < now() - interval '{KEEP["metric_series"]}'
             AND seen_at < now() - interval '{SERIES_SEEN_DAYS} days'
+        """  # noqa: S608
+    ),
+    "anomalies": text(
+        f"""
+        DELETE FROM pggit_analytics.anomalies WHERE id IN (
+            SELECT id FROM pggit_analytics.anomalies
+            WHERE ended_at < now() - interval '{KEEP["anomalies"]}'
+            ORDER BY ended_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    "detector_states": text(
+        f"""
+        DELETE FROM pggit_analytics.detector_states
+        WHERE fed_until < now() - interval '{KEEP["detector_states"]}'
         """  # noqa: S608
     ),
     "redrives": text(
