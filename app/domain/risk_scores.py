@@ -84,7 +84,7 @@ class Reference:
 
 def reference_of(values: Floats) -> Reference:
     """Bins between the deciles, as many as there are different ones."""
-    ranks = np.linspace(0, 1, REFERENCE_BINS + 1)[1:-1]
+    ranks = np.arange(1, REFERENCE_BINS) / REFERENCE_BINS
     bounds = np.unique(np.quantile(values, ranks, method="inverted_cdf"))
     return Reference(tuple(bounds.tolist()), tuple(_parts(values, bounds).tolist()))
 
