@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.risk_features import HORIZON_HOURS, WEEK_HOURS, Present, features_of
-from benchmarks.fleet import BEGINS_AT, STEPS_AN_HOUR, Fleet, hours_of
+from benchmarks.simulated_fleet import BEGINS_AT, STEPS_AN_HOUR, Fleet, hours_of
 
 Floats = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from app.domain.risk_scores import Scores, score
 from app.domain.risk_training import Split, split_by_time
 from app.services.risk_fitting import fit
 from benchmarks.command import positive
-from benchmarks.fleet import simulate
 from benchmarks.fleet_examples import Examples, examples_of
+from benchmarks.simulated_fleet import simulate
 from benchmarks.tables import row, title
 
 WIDTHS = (8, 12, 10, 10, 12, 12, 12, 12)

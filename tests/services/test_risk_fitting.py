@@ -12,8 +12,8 @@ from app.domain.risk_rules import RuleSet
 from app.domain.risk_scores import score
 from app.domain.risk_training import Split, decide, lack_of, split_by_time
 from app.services.risk_fitting import _SENSE, fit
-from benchmarks.fleet import BEGINS_AT, Fleet, hours_of, simulate
 from benchmarks.fleet_examples import Examples, examples_of
+from benchmarks.simulated_fleet import BEGINS_AT, Fleet, hours_of, simulate
 from tests.harness.system import ROOT, clean_environment
 
 SEED, WEBHOOKS, DAYS = 11, 50, 35
