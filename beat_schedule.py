@@ -34,6 +34,12 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Show that beat and the jobs lane live; pick up runs that were forgotten.",
     },
+    "health-upkeep": {
+        "task": "health.upkeep",
+        "interval_seconds": 60,
+        "lane": "jobs",
+        "description": "Fold minutes of health checks into hours; settle who depends on others.",
+    },
     "purge-history": {
         "task": "history.purge",
         "interval_seconds": 3600,

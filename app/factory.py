@@ -26,6 +26,7 @@ from app.api import (
     system,
     traffic,
     users,
+    webhook_health,
     webhooks,
 )
 from app.api.context import EXTENSION
@@ -40,6 +41,7 @@ RESOURCES = (
     users,
     api_keys,
     webhooks,
+    webhook_health,
     alerts,
     explain,
     deliveries,

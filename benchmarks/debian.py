@@ -4,30 +4,36 @@ import shutil
 import subprocess
 from pathlib import Path
 
-PACKAGE, BINARY = "prometheus-alertmanager", "usr/bin/prometheus-alertmanager"
+PACKAGE = "prometheus-alertmanager"
+BLACKBOX = "prometheus-blackbox-exporter"
 HOW_TO_INSTALL = f"not installed; apt-get install {PACKAGE}"
 WITHIN_SECONDS = 120
 
 
 def find_alertmanager(folder: Path) -> Path | None:
-    """The machine's own, else the package's binary unpacked into the folder; None without apt.
+    return find(PACKAGE, folder)
+
+
+def find(package: str, folder: Path) -> Path | None:
+    """The program of a package that is called alike: the machine's own, else that of the package,
+    unpacked into the folder; None without apt.
 
     It is not installed: that would start a service on a machine where we are guests.
     """
-    own = shutil.which(PACKAGE)
+    own = shutil.which(package)
     if own is not None:
         return Path(own)
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return None
-    download, update = ["apt-get", "download", PACKAGE], ["apt-get", "update", "-qq"]
+    download, update = ["apt-get", "download", package], ["apt-get", "update", "-qq"]
     # Without package lists, as containers are made, an update comes first.
     if not (
         _succeeds(download, folder) or (_succeeds(update, folder) and _succeeds(download, folder))
     ):
         return None
-    (package,) = folder.glob(f"{PACKAGE}_*.deb")
-    unpacked = _succeeds(["dpkg-deb", "-x", package.name, "."], folder)
-    return folder / BINARY if unpacked else None
+    (archive,) = folder.glob(f"{package}_*.deb")
+    unpacked = _succeeds(["dpkg-deb", "-x", archive.name, "."], folder)
+    return folder / "usr/bin" / package if unpacked else None
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:

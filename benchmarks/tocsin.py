@@ -133,11 +133,12 @@ class Tocsin:
             )
 
     @contextmanager
-    def workers(self, count: int, stop_within: float = STOP_WITHIN_SECONDS) -> Iterator[list[int]]:
+    def workers(
+        self, count: int, stop_within: float = STOP_WITHIN_SECONDS, lane: str = "deliver"
+    ) -> Iterator[list[int]]:
         """Worker processes that are up; their pids."""
         commands = [
-            [sys.executable, "-m", "tasks", "deliver", str(number)]
-            for number in range(1, count + 1)
+            [sys.executable, "-m", "tasks", lane, str(number)] for number in range(1, count + 1)
         ]
         settings = self._deps.settings
         log = settings.data_dir / "tocsin.log"

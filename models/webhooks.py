@@ -93,10 +93,11 @@ class WebhookHealth(Base):
     While a check runs, `next_check_at` is the end of its lease, so a checker that dies
     needs no rescue: the check is simply due again.
 
-    `changed_times` are the latest changes of status, the newest last, as many as flap detection
-    looks at. `blocked_by` is the unavailable webhook that this one depends on, if need be through
-    others: as long as it is set, the status is `unknown`. `certificate_told` says that an alert
-    tells of the certificate's expiry.
+    `failing_since` is when the first of the failed checks in a row was. `changed_times` are the
+    latest changes of status, the newest last, as many as flap detection looks at. `blocked_by` is
+    the unavailable webhook that this one depends on, if need be through others: as long as it is
+    set, the status is `unknown`. `certificate_told` says that an alert tells of the certificate's
+    expiry.
     """
 
     __tablename__ = "webhook_health_metrics"
@@ -123,6 +124,7 @@ class WebhookHealth(Base):
     changed_times: Mapped[list[datetime]] = mapped_column(
         ARRAY(DateTime(timezone=True)), server_default="{}"
     )
+    failing_since: Mapped[Timestamp | None]
     flapping_since: Mapped[Timestamp | None]
     certificate_told: Mapped[bool] = mapped_column(server_default="false")
     blocked_by: Mapped[int | None] = mapped_column(BigInteger)
@@ -131,7 +133,7 @@ class WebhookHealth(Base):
 class WebhookHealthCheck(Base):
     """One check and what came of it. `latency_ms` is the total of its phases.
 
-    A check that was made at once to confirm the failure before it `is_confirmation`.
+    `decision` says what the rules made of it, where there was something to decide.
     """
 
     __tablename__ = "webhook_health_checks"
@@ -154,7 +156,7 @@ class WebhookHealthCheck(Base):
     connect_ms: Mapped[float | None] = mapped_column(Float)
     tls_ms: Mapped[float | None] = mapped_column(Float)
     first_byte_ms: Mapped[float | None] = mapped_column(Float)
-    is_confirmation: Mapped[bool] = mapped_column(server_default="false")
+    decision: Mapped[str | None] = mapped_column(Text)
     in_maintenance: Mapped[bool] = mapped_column(server_default="false")
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.adapters.http import Transfers
 from app.deps import Deps
-from app.services.checker import CAPACITY, Checker
+from app.services.checker import Checker
 from tasks.lane import Runner, this_lane
 from tasks.scheduled import run_scheduled
 from tasks.worker import celery
@@ -17,7 +16,7 @@ def make_checker(deps: Deps) -> Runner:
         deps.unit_of_work,
         deps.clock,
         deps.cipher,
-        Transfers(deps.guard, CAPACITY),
+        deps.guard,
         settings.request_timeout_seconds,
         settings.retry_schedule_seconds,
     )

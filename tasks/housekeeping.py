@@ -6,6 +6,8 @@ from typing import Any
 import beat_schedule
 from app.deps import Deps
 from app.services.agenda import Agenda
+from app.services.dependencies import settle_all
+from app.services.health_rollups import fold
 from app.services.jobs import forgotten_runs
 from app.services.retention import purge
 from tasks.lane import Runner, this_lane
@@ -37,3 +39,14 @@ def purge_history(slot: int | None = None, execution_id: int | None = None) -> M
     return run_scheduled(
         "purge-history", lambda: purge(this_lane().deps.unit_of_work), slot, execution_id
     )
+
+
+@celery.task(name="health.upkeep")
+def keep_health(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Fold the rollups of health checks, and settle who depends on others."""
+
+    def work() -> Mapping[str, Any]:
+        unit_of_work = this_lane().deps.unit_of_work
+        return settle_all(unit_of_work) | fold(unit_of_work)
+
+    return run_scheduled("health-upkeep", work, slot, execution_id)

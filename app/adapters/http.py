@@ -10,11 +10,12 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import pycurl
@@ -50,7 +51,7 @@ class Request(NamedTuple):
     A `body` of None sends none, `b""` an empty one with its length. `timeout_seconds` is
     for all of it, name lookup to last byte. `fresh_connection` dials anew and closes after
     (for probes, which test the dialling too, and are told its phases). `want_certificate`
-    asks for its expiry.
+    asks for its expiry, `want_headers` (names in lower case) for these headers of the answer.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Request(NamedTuple):
     timeout_seconds: float
     fresh_connection: bool = False
     want_certificate: bool = False
+    want_headers: tuple[str, ...] = ()
 
 
 class Timings(NamedTuple):
@@ -79,7 +81,9 @@ class Response(NamedTuple):
     is not whole, even where the status is known, so look at that first. An answer of which
     no more was read because it is over 16 KiB counts as whole. `retry_after` is the raw
     header, `error` a short sentence for people. `timings` are those of a fresh connection.
-    `certificate_expires_at` needs TLS, a new connection and `want_certificate`.
+    `certificate_expires_at` needs TLS, a new connection and `want_certificate`. `headers` are those
+    that were wanted and are there; one that came several times has all its values, as RFC 9110
+    (5.3) joins them.
     """
 
     status: int | None
@@ -90,6 +94,7 @@ class Response(NamedTuple):
     body: bytes
     timings: Timings | None = None
     certificate_expires_at: datetime | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 # The same few receivers are called over and over; both are pure, and a refusal is not kept.
@@ -192,6 +197,7 @@ class _Exchange:
         self._body_room = MAX_BODY_BYTES
         self._header_room = MAX_HEADER_BYTES
         self._retry_after: str | None = None
+        self._headers: dict[str, str] = {}
         self._refusal: EgressRefused | None = None
         self._dialled = False
 
@@ -286,6 +292,7 @@ class _Exchange:
             b"".join(self._body),
             self._timings() if self._request.fresh_connection else None,
             _expiry(getinfo(pycurl.INFO_CERTINFO)) if self._request.want_certificate else None,
+            self._headers,
         )
 
     def _failure(self, code: int) -> Failure:
@@ -327,7 +334,19 @@ class _Exchange:
             return 0  # fewer bytes than given: libcurl gives up with a write error
         if line[:12].lower() == b"retry-after:":
             self._retry_after = line[12:].decode("latin-1").strip()
+        if self._request.want_headers:
+            self._keep_header(line)
         return None
+
+    def _keep_header(self, line: bytes) -> None:
+        name, colon, value = line.decode("latin-1").partition(":")
+        name = name.strip().lower()
+        if not colon and name.startswith("http/"):
+            self._headers = {}  # of a 1xx answer before this one
+        elif name in self._request.want_headers:
+            before = self._headers.get(name)
+            value = value.strip()
+            self._headers[name] = value if before is None else f"{before}, {value}"
 
     def _on_body(self, data: bytes) -> int | None:
         self._body.append(data[: self._body_room])

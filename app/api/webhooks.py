@@ -1,8 +1,8 @@
 """Webhooks."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from app.adapters.http import fetch
 from app.api.context import deps, page_answer, page_request
 from app.api.openapi import Blueprint
 from app.api.presenters import present_delivery, present_webhook
@@ -10,23 +10,20 @@ from app.api.schemas.alerts import DeliveryPage, DeliveryQuery
 from app.api.schemas.webhooks import (
     CHECK_DEFAULTS,
     DEFAULTS,
-    CheckPage,
-    CheckSchema,
-    HistoryQuery,
     PingSchema,
     RotatedSecretSchema,
     WebhookChangeSchema,
     WebhookCreateSchema,
-    WebhookHealthSchema,
     WebhookPage,
     WebhookQuery,
     WebhookSchema,
     WebhookWithSecretSchema,
 )
 from app.domain.egress import EgressRefused
-from app.errors import Conflict, Invalid
-from app.services import deliveries, health_checks, health_reports, webhooks
+from app.errors import Invalid
+from app.services import deliveries, webhooks
 from app.services.delivery import Ping, ping
+from app.services.dependencies import settle
 from app.services.messages import Targets
 
 blueprint = Blueprint(
@@ -58,6 +55,8 @@ def create_webhook(data: dict[str, Any]) -> dict[str, Any]:
         view, secret = webhooks.create_webhook(
             work.session, work.events, deps().cipher, _with_defaults(data)
         )
+    if data.get("depends_on"):
+        view = _settled(view.row.id)
     return present_webhook(view) | {"secret": secret}
 
 
@@ -102,7 +101,22 @@ def _change(webhook_id: int, changes: dict[str, Any]) -> dict[str, Any]:
         view = webhooks.change_webhook(
             work.session, work.now, work.events, deps().cipher, webhook_id, changes
         )
+    if "depends_on" in changes or "is_active" in changes:
+        view = _settled(webhook_id)
     return present_webhook(view)
+
+
+def _settled(webhook_id: int) -> webhooks.WebhookView:
+    _settle([webhook_id])
+    with deps().reading() as session:
+        return webhooks.get_webhook(session, deps().cipher, webhook_id)
+
+
+def _settle(webhook_ids: Sequence[int]) -> None:
+    """In a transaction of its own: it locks the health of others, and they may wait for ours. Where
+    it does not come to that, the upkeep of the next minute does it."""
+    with deps().unit_of_work() as work:
+        settle(work.session, work.now, work.events, webhook_ids)
 
 
 @blueprint.post("/<id:webhook_id>/enable")
@@ -120,73 +134,9 @@ def enable_webhook(webhook_id: int) -> dict[str, Any]:
 def delete_webhook(webhook_id: int) -> None:
     """Delete a webhook: what it is still owed is cancelled, its history stays."""
     with deps().unit_of_work() as work:
-        webhooks.delete_webhook(work.session, work.now, webhook_id)
-
-
-@blueprint.get("/<id:webhook_id>/health")
-@blueprint.response(200, WebhookHealthSchema)
-def get_health(webhook_id: int) -> dict[str, Any]:
-    """A webhook's health, with latencies and uptime."""
-    with deps().reading() as session:
-        report = health_reports.health_report(session, webhook_id)
-    row = report.row
-    return {
-        "webhook_id": row.webhook_id,
-        "health_status": row.health_status,
-        "consecutive_failures": row.consecutive_failures,
-        "latency_p50_ms": report.latency_p50_ms,
-        "latency_p95_ms": report.latency_p95_ms,
-        "latency_p99_ms": report.latency_p99_ms,
-        "uptime_24h": report.uptime_24h,
-        "uptime_7d": report.uptime_7d,
-        "uptime_30d": report.uptime_30d,
-        "last_check_at": row.last_check_at,
-        "next_check_at": row.next_check_at,
-        "changed_at": row.changed_at,
-        "certificate_expires_at": row.certificate_expires_at,
-    }
-
-
-@blueprint.get("/<id:webhook_id>/health/history")
-@blueprint.arguments(HistoryQuery, location="query")
-@blueprint.response(200, CheckPage)
-def get_health_history(query: dict[str, Any], webhook_id: int) -> dict[str, Any]:
-    """A webhook's checks, the newest first."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = health_reports.health_history(session, webhook_id, query, request)
-    return page_answer(page, page.items)
-
-
-@blueprint.post("/<id:webhook_id>/check")
-@blueprint.response(200, CheckSchema)
-@blueprint.alt_response(409, description="Another checker took this check over")
-def check_now(webhook_id: int) -> dict[str, Any]:
-    """Check a webhook now; it counts like any check."""
-    settings = deps().settings
-    with deps().unit_of_work() as work:
-        check = health_checks.claim_one(
-            work.session, deps().cipher, webhook_id, settings.request_timeout_seconds
-        )
-    # No transaction is open while the receiver thinks.
-    result = health_checks.judge_response(check, fetch(deps().guard, check.request))
-    with deps().unit_of_work() as work:
-        recorded = health_checks.record(
-            work.session, work.now, work.events, [result], settings.retry_schedule_seconds
-        )
-        if not recorded:
-            raise Conflict("Another checker took this check over; see its result.")
-        checked_at = work.now
-    return {
-        "webhook_id": webhook_id,
-        "checked_at": checked_at,
-        "outcome": result.verdict.outcome,
-        "reason": result.verdict.reason,
-        "http_status": result.http_status,
-        "latency_ms": result.latency_ms,
-        "error": result.error,
-        "health_status": result.health.status,
-    }
+        dependents = webhooks.delete_webhook(work.session, work.now, webhook_id)
+    if dependents:
+        _settle(dependents)
 
 
 @blueprint.post("/<id:webhook_id>/test")

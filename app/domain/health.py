@@ -5,10 +5,18 @@ unavailable; as many in a row that were slow or failed make it degraded; `recove
 passes in a row make it healthy again. What is unavailable needs as many checks in a row that do
 not fail, and is degraded for a start when the last of them is slow. The first pass of a webhook
 never checked makes it healthy.
+
+Before a webhook becomes unavailable, its last failure is confirmed by one more check at once; and
+one that depends on others waits until it is known that the failure is not theirs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+
+from app.domain.flapping import FlapReason
 
 
 class HealthStatus(StrEnum):
@@ -28,6 +36,9 @@ class CheckReason(StrEnum):
     AS_EXPECTED = "as_expected"
     TOO_SLOW = "too_slow"
     UNEXPECTED_STATUS = "unexpected_status"
+    BODY_TEXT_MISSING = "body_text_missing"
+    BODY_TEXT_FORBIDDEN = "body_text_forbidden"
+    HEADER_MISMATCH = "header_mismatch"
     REFUSED_BY_EGRESS_GUARD = "refused_by_egress_guard"
     DNS_FAILED = "dns_failed"
     CONNECT_FAILED = "connect_failed"
@@ -37,14 +48,36 @@ class CheckReason(StrEnum):
     PROTOCOL_ERROR = "protocol_error"
 
 
+class CheckDecision(StrEnum):
+    """What the rules made of a check, where there was something to decide."""
+
+    CONFIRM_AT_ONCE = "confirm_at_once"
+    NOT_CONFIRMED = "not_confirmed"
+    WAIT_FOR_PARENT = "wait_for_parent"
+    FIRST_PASS = "first_pass"  # noqa: S105 - no password
+    STATE_CHANGED = "state_changed"
+    BEGAN_TO_FLAP = "began_to_flap"
+    QUIET_WHILE_FLAPPING = "quiet_while_flapping"
+    STEADY_AGAIN = "steady_again"
+    PARENT_UNAVAILABLE = "parent_unavailable"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """What is asked of a webhook. `expected_status` None means any below 500."""
+    """What is asked of a webhook. `expected_status` None means any below 500.
+
+    `body_includes` must be in the part of the body that is read, `body_excludes` must not.
+    `headers` are names in lower case and the values that they must have; None asks only that the
+    header is there.
+    """
 
     expected_status: tuple[int, ...] | None = None
     max_latency_ms: int | None = None
     failure_threshold: int = 3
     recovery_threshold: int = 2
+    body_includes: str | None = None
+    body_excludes: str | None = None
+    headers: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +111,50 @@ _FAILURES = {
 }
 
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 def judge(
-    policy: CheckPolicy, http_status: int | None, failure: str | None, latency_ms: float
+    policy: CheckPolicy,
+    http_status: int | None,
+    failure: str | None,
+    latency_ms: float,
+    body: bytes = b"",
+    headers: Mapping[str, str] = _NO_HEADERS,
 ) -> CheckVerdict:
-    """Judge one check by its policy."""
+    """Judge one check by its policy. The names of `headers` are in lower case."""
     if failure is not None or http_status is None:
         return CheckVerdict(CheckOutcome.FAILED, _FAILURES[failure or "protocol"])
+    broken = _broken_condition(policy, http_status, body, headers)
+    if broken is not None:
+        return CheckVerdict(CheckOutcome.FAILED, broken)
+    if policy.max_latency_ms is not None and latency_ms > policy.max_latency_ms:
+        return CheckVerdict(CheckOutcome.SLOW, CheckReason.TOO_SLOW)
+    return _AS_EXPECTED
+
+
+_AS_EXPECTED = CheckVerdict(CheckOutcome.PASSED, CheckReason.AS_EXPECTED)
+
+
+def _broken_condition(
+    policy: CheckPolicy, http_status: int, body: bytes, headers: Mapping[str, str]
+) -> CheckReason | None:
     expected = (
         http_status < 500
         if policy.expected_status is None
         else http_status in policy.expected_status
     )
     if not expected:
-        return CheckVerdict(CheckOutcome.FAILED, CheckReason.UNEXPECTED_STATUS)
-    if policy.max_latency_ms is not None and latency_ms > policy.max_latency_ms:
-        return CheckVerdict(CheckOutcome.SLOW, CheckReason.TOO_SLOW)
-    return CheckVerdict(CheckOutcome.PASSED, CheckReason.AS_EXPECTED)
+        return CheckReason.UNEXPECTED_STATUS
+    if policy.body_includes is not None and policy.body_includes.encode() not in body:
+        return CheckReason.BODY_TEXT_MISSING
+    if policy.body_excludes is not None and policy.body_excludes.encode() in body:
+        return CheckReason.BODY_TEXT_FORBIDDEN
+    for name, value in policy.headers:
+        given = headers.get(name)
+        if given is None or value not in (None, given):
+            return CheckReason.HEADER_MISMATCH
+    return None
 
 
 def advance(health: Health, outcome: CheckOutcome, policy: CheckPolicy) -> Health:
@@ -122,8 +183,70 @@ def advance(health: Health, outcome: CheckOutcome, policy: CheckPolicy) -> Healt
     return Health(status, failures, slow, successes)
 
 
-def is_worth_telling(before: HealthStatus, after: HealthStatus) -> bool:
-    """Whether a change of status is told; a first check that passes is no news."""
-    return before is not after and not (
-        before is HealthStatus.UNKNOWN and after is HealthStatus.HEALTHY
+def goes_down(before: Health, after: Health) -> bool:
+    """Whether this check makes it unavailable: that is confirmed by another one first."""
+    down = HealthStatus.UNAVAILABLE
+    return after.status is down and before.status is not down
+
+
+def held_up(before: Health, after: Health) -> Health:
+    """The health of one that goes down, while it is not sure that it does: the counts go on."""
+    return replace(after, status=before.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """Those that a webhook depends on and that are not unavailable: whether any of them has failed
+    its last check, and when the one that was checked longest ago was (None: never)."""
+
+    is_failing: bool
+    checked_since: datetime | None
+
+
+def waits_for_parents(parents: Parents | None, failing_since: datetime | None) -> bool:
+    """Whether one that goes down waits, because the failure may be that of a parent: one is
+    failing too, or none knows since this one began to fail."""
+    if parents is None:
+        return False
+    not_asked = failing_since is None or (
+        parents.checked_since is None or parents.checked_since < failing_since
     )
+    return parents.is_failing or not_asked
+
+
+def news(
+    before: HealthStatus, after: HealthStatus, flap: FlapReason, *, is_blocked: bool
+) -> CheckDecision | None:
+    """What is to be told after a check; None: nothing, and nothing was decided.
+
+    `is_blocked`: one that it depends on is unavailable.
+    """
+    if is_blocked:
+        return CheckDecision.PARENT_UNAVAILABLE
+    if flap is FlapReason.CHANGED_TOO_OFTEN:
+        return CheckDecision.BEGAN_TO_FLAP
+    if flap is FlapReason.STEADY:
+        return CheckDecision.STEADY_AGAIN
+    if before is after:
+        return None
+    if flap is FlapReason.STILL_FLAPPING:
+        return CheckDecision.QUIET_WHILE_FLAPPING
+    if before is HealthStatus.UNKNOWN and after is HealthStatus.HEALTHY:
+        return CheckDecision.FIRST_PASS
+    return CheckDecision.STATE_CHANGED
+
+
+def certificate_days_left(expires_at: datetime | None, now: datetime) -> int | None:
+    """Whole days, 0 on the last one."""
+    return None if expires_at is None else max((expires_at - now).days, 0)
+
+
+def certificate_is_short(
+    expires_at: datetime | None, now: datetime, min_days: int | None, *, has_answered: bool
+) -> bool | None:
+    """Whether a certificate has less than `min_days` left; None where a check without an answer
+    shows none, so that nothing is known and nothing changes."""
+    days = certificate_days_left(expires_at, now)
+    if min_days is None or (days is None and has_answered):
+        return False
+    return None if days is None else days < min_days

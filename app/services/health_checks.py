@@ -1,75 +1,81 @@
-"""Health checks: claim the webhooks that are due, judge and record, and tell of changes."""
+"""Health checks: claim the webhooks that are due, and judge what came of the probe."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import secrets
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-import structlog
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.adapters.cipher import Cipher
-from app.adapters.http import Request, Response
-from app.domain.alerts import Severity
-from app.domain.events import DeliveriesQueued, Event
+from app.adapters.http import Request, Response, Timings
+from app.domain.flapping import Flapping, FlapPolicy, flap_policy
 from app.domain.health import (
+    CheckDecision,
     CheckOutcome,
     CheckPolicy,
     CheckVerdict,
     Health,
     HealthStatus,
+    Parents,
     advance,
-    is_worth_telling,
+    goes_down,
+    held_up,
     judge,
+    waits_for_parents,
 )
 from app.errors import NotFound
-from app.services.lifecycle import resolve
 from app.services.messages import USER_AGENT
-from app.services.raising import Draft, raise_alerts
-from app.services.traffic import recovered
 from app.services.webhooks import get_row
-from models import Alert
 
-log = structlog.get_logger(__name__)
-
-ALERT_SOURCE = "webhook-health"
-# A checker that dies leaves its checks due again after the probe's own time-out and this.
+# A checker that dies leaves its checks due again after two probes' time-out (the second confirms
+# the first) and this.
 LEASE_MARGIN_SECONDS = 15
 
-_SEVERITY = {
-    HealthStatus.UNAVAILABLE: Severity.CRITICAL,
-    HealthStatus.DEGRADED: Severity.WARNING,
-    HealthStatus.UNKNOWN: Severity.WARNING,
-    HealthStatus.HEALTHY: Severity.INFO,
-}
 
+class Check(NamedTuple):
+    """A leased check and what it needs to know of its webhook, as it was when it was claimed.
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A leased check and what it needs to know of its webhook."""
+    `parents` None: it depends on none that could be at fault.
+    """
 
     webhook_id: int
     lease_token: str
     due_at: datetime
     name: str
+    interval_seconds: int
     request: Request
     policy: CheckPolicy
+    flap_policy: FlapPolicy
+    min_certificate_days: int | None
     health: Health
+    flapping: Flapping
+    failing_since: datetime | None
+    certificate_told: bool
+    is_blocked: bool
+    depends_on: tuple[int, ...]
+    parents: Parents | None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What came of a check, judged."""
+class CheckResult(NamedTuple):
+    """What came of a check, judged. `first` is the failure that it confirms, or does not."""
 
     check: Check
     verdict: CheckVerdict
     health: Health
+    decision: CheckDecision | None
     http_status: int | None
     latency_ms: float
     error: str | None
+    timings: Timings | None
     certificate_expires_at: datetime | None
+    first: "CheckResult | None" = None
+
+    @property
+    def wants_confirmation(self) -> bool:
+        """Whether to check again at once, with the same lease, before it is recorded."""
+        return self.decision is CheckDecision.CONFIRM_AT_ONCE
 
 
 _CLAIM = """
@@ -80,15 +86,28 @@ _CLAIM = """
         ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
     UPDATE pggit.webhook_health_metrics h
-    SET lease_token = gen_random_uuid()::text, next_check_at = statement_timestamp()
-        + make_interval(secs => COALESCE(w.timeout_seconds, :timeout) + :margin)
+    -- Its own, and fresh: PostgreSQL's own way to draw one may open a file each time.
+    SET lease_token = :chance || h.webhook_id, next_check_at = statement_timestamp()
+        + make_interval(secs => 2 * COALESCE(w.timeout_seconds, :timeout) + :margin)
     FROM due JOIN pggit.webhooks w ON w.id = due.webhook_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS count, bool_or(p.consecutive_failures > 0) AS is_failing,
+            CASE WHEN bool_and(p.last_check_at IS NOT NULL) THEN min(p.last_check_at) END
+                AS checked_since
+        FROM pggit.webhook_health_metrics p JOIN pggit.webhooks pw ON pw.id = p.webhook_id
+        WHERE p.webhook_id = ANY(w.depends_on) AND pw.is_active AND pw.deleted_at IS NULL
+            AND p.blocked_by IS NULL AND p.health_status <> 'unavailable'
+    ) parents
     WHERE h.webhook_id = due.webhook_id
-    RETURNING h.webhook_id, h.lease_token, due.next_check_at AS due_at, w.name, w.url,
-        w.headers_encrypted, COALESCE(w.timeout_seconds, :timeout) AS timeout,
+    RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.name, w.url,
+        w.headers_encrypted, COALESCE(w.timeout_seconds, :timeout), w.health_check_interval_seconds,
         w.check_method, w.check_expected_status, w.check_max_latency_ms,
-        w.check_failure_threshold, w.check_recovery_threshold,
-        h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes
+        w.check_failure_threshold, w.check_recovery_threshold, w.check_body_includes,
+        w.check_body_excludes, w.check_headers, w.check_min_certificate_days,
+        w.check_flap_changes, w.check_flap_window_seconds, w.depends_on,
+        h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
+        h.failing_since, h.changed_times, h.flapping_since, h.certificate_told,
+        h.blocked_by IS NOT NULL, parents.count, parents.is_failing, parents.checked_since
 """
 _CLAIM_DUE = text(
     _CLAIM.format(
@@ -98,44 +117,6 @@ _CLAIM_DUE = text(
 )
 # Whoever has it right now is waited for: it is there.
 _CLAIM_ONE = text(_CLAIM.format(condition="h.webhook_id = :webhook_id", who_has_it=""))
-# The cadence keeps its phase; who is more than an interval late starts a new one.
-_RECORD = text(
-    """
-    WITH said AS MATERIALIZED (
-        SELECT * FROM unnest(
-            CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:due AS timestamptz[]),
-            CAST(:statuses AS text[]), CAST(:failures AS int[]), CAST(:slow AS int[]),
-            CAST(:successes AS int[]), CAST(:outcomes AS text[]), CAST(:reasons AS text[]),
-            CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]), CAST(:errors AS text[]),
-            CAST(:certificates AS timestamptz[])
-        ) AS s (id, token, due, status, failures, slow, successes, outcome, reason, http_status,
-                latency, error, certificate)
-    ), done AS (
-        UPDATE pggit.webhook_health_metrics h
-        SET lease_token = NULL, health_status = said.status,
-            changed_at = CASE WHEN h.health_status = said.status THEN h.changed_at ELSE now() END,
-            consecutive_failures = said.failures, consecutive_slow = said.slow,
-            consecutive_successes = said.successes, last_check_at = now(),
-            certificate_expires_at = said.certificate,
-            next_check_at = CASE
-                WHEN said.due + every.interval > now() THEN LEAST(said.due, now()) + every.interval
-                ELSE now() + every.interval END
-        FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
-        CROSS JOIN LATERAL (
-            SELECT make_interval(secs => w.health_check_interval_seconds) AS interval
-        ) every
-        WHERE h.webhook_id = said.id AND h.lease_token = said.token
-        RETURNING h.webhook_id
-    ), logged AS (
-        INSERT INTO pggit.webhook_health_checks
-            (webhook_id, checked_at, outcome, reason, http_status, latency_ms, error, health_status)
-        SELECT said.id, now(), said.outcome, said.reason, said.http_status, said.latency,
-            said.error, said.status
-        FROM said JOIN done ON done.webhook_id = said.id
-    )
-    SELECT webhook_id FROM done
-    """
-)
 
 
 def claim_due(
@@ -161,40 +142,86 @@ def claim_one(
 def _claim(
     session: Session, cipher: Cipher, statement: Any, parameters: dict[str, Any]
 ) -> list[Check]:
-    rows = session.execute(statement, parameters | {"margin": LEASE_MARGIN_SECONDS}).all()
-    return [
-        Check(
-            webhook_id=row.webhook_id,
-            lease_token=row.lease_token,
-            due_at=row.due_at,
-            name=row.name,
-            request=Request(
-                method=row.check_method,
-                url=row.url,
-                headers=(
-                    ("user-agent", USER_AGENT),
-                    *_headers(cipher, row.headers_encrypted),
-                ),
-                body=None,
-                timeout_seconds=float(row.timeout),
-                fresh_connection=True,
-                want_certificate=True,
-            ),
-            policy=CheckPolicy(
-                tuple(row.check_expected_status) if row.check_expected_status else None,
-                row.check_max_latency_ms,
-                row.check_failure_threshold,
-                row.check_recovery_threshold,
-            ),
-            health=Health(
-                HealthStatus(row.health_status),
-                row.consecutive_failures,
-                row.consecutive_slow,
-                row.consecutive_successes,
-            ),
-        )
-        for row in rows
-    ]
+    given = {"margin": LEASE_MARGIN_SECONDS, "chance": f"{secrets.token_hex(8)}-"}
+    rows = session.execute(statement, parameters | given)
+    return [_check_of(cipher, *row) for row in rows]
+
+
+def _check_of(
+    cipher: Cipher,
+    webhook_id: int,
+    lease_token: str,
+    due_at: datetime,
+    name: str,
+    url: str,
+    headers_encrypted: bytes | None,
+    timeout: int,
+    interval: int,
+    method: str,
+    expected_status: list[int] | None,
+    max_latency_ms: int | None,
+    failure_threshold: int,
+    recovery_threshold: int,
+    body_includes: str | None,
+    body_excludes: str | None,
+    wanted_headers: dict[str, str | None],
+    min_certificate_days: int | None,
+    flap_changes: int | None,
+    flap_window: int | None,
+    depends_on: list[int],
+    status: str,
+    failures: int,
+    slow: int,
+    successes: int,
+    failing_since: datetime | None,
+    changed_times: list[datetime],
+    flapping_since: datetime | None,
+    certificate_told: bool,
+    is_blocked: bool,
+    parents: int,
+    parent_is_failing: bool | None,
+    parents_checked_since: datetime | None,
+) -> Check:
+    """In the order of what a claim returns."""
+    headers = {name.lower(): value for name, value in wanted_headers.items()}
+    return Check(
+        webhook_id,
+        lease_token,
+        due_at,
+        name,
+        interval,
+        Request(
+            method=method,
+            url=url,
+            headers=(_USER_AGENT, *_headers(cipher, headers_encrypted)),
+            body=None,
+            timeout_seconds=float(timeout),
+            fresh_connection=True,
+            want_certificate=True,
+            want_headers=tuple(headers),
+        ),
+        CheckPolicy(
+            tuple(expected_status) if expected_status else None,
+            max_latency_ms,
+            failure_threshold,
+            recovery_threshold,
+            body_includes,
+            body_excludes,
+            tuple(headers.items()),
+        ),
+        flap_policy(flap_changes, flap_window, interval),
+        min_certificate_days,
+        Health(HealthStatus(status), failures, slow, successes),
+        Flapping(tuple(changed_times), flapping_since),
+        failing_since,
+        certificate_told,
+        is_blocked,
+        tuple(depends_on),
+        Parents(bool(parent_is_failing), parents_checked_since) if parents else None,
+    )
+
+
+_USER_AGENT = ("user-agent", USER_AGENT)
 
 
 def _headers(cipher: Cipher, encrypted: bytes | None) -> tuple[tuple[str, str], ...]:
@@ -205,124 +232,61 @@ def _headers(cipher: Cipher, encrypted: bytes | None) -> tuple[tuple[str, str], 
 
 
 def judge_response(check: Check, response: Response) -> CheckResult:
-    verdict = judge(check.policy, response.status, response.failure, response.latency_ms)
+    """What came of a check. Who gets one that `wants_confirmation` probes again and calls
+    `confirm`, before anything is recorded.
+    """
+    verdict = _judge(check, response)
+    if check.is_blocked:
+        return _result(check, verdict, Health(), None, response)
+    after = advance(check.health, verdict.outcome, check.policy)
+    decision = CheckDecision.CONFIRM_AT_ONCE if goes_down(check.health, after) else None
+    return _result(check, verdict, after, decision, response)
+
+
+def confirm(first: CheckResult, response: Response) -> CheckResult:
+    """What came of the check that was made at once after one that `wants_confirmation`."""
+    check = first.check
+    verdict = _judge(check, response)
+    held = held_up(check.health, first.health)
+    decision: CheckDecision | None = None
+    if verdict.outcome is not CheckOutcome.FAILED:
+        decision = CheckDecision.NOT_CONFIRMED
+        health = advance(held, verdict.outcome, check.policy)
+    elif waits_for_parents(check.parents, check.failing_since):
+        decision, health = CheckDecision.WAIT_FOR_PARENT, held
+    else:
+        health = first.health
+    return _result(check, verdict, health, decision, response, first._replace(health=held))
+
+
+def _judge(check: Check, response: Response) -> CheckVerdict:
+    return judge(
+        check.policy,
+        response.status,
+        response.failure,
+        response.latency_ms,
+        response.body,
+        response.headers,
+    )
+
+
+def _result(
+    check: Check,
+    verdict: CheckVerdict,
+    health: Health,
+    decision: CheckDecision | None,
+    response: Response,
+    first: CheckResult | None = None,
+) -> CheckResult:
     return CheckResult(
         check,
         verdict,
-        advance(check.health, verdict.outcome, check.policy),
+        health,
+        decision,
         response.status,
         response.latency_ms,
         response.error,
+        response.timings,
         response.certificate_expires_at,
+        first,
     )
-
-
-def record(
-    session: Session,
-    now: datetime,
-    events: list[Event],
-    results: Sequence[CheckResult],
-    retry_schedule: Sequence[int],
-) -> set[int]:
-    """Record results and tell of changes, in one transaction. The webhooks that were recorded.
-
-    A check whose lease was taken by another, or whose webhook was deleted, changes nothing.
-    """
-    said = sorted(results, key=lambda result: result.check.webhook_id)
-    recorded = set(
-        session.scalars(
-            _RECORD,
-            {
-                "ids": [one.check.webhook_id for one in said],
-                "tokens": [one.check.lease_token for one in said],
-                "due": [one.check.due_at for one in said],
-                "statuses": [one.health.status for one in said],
-                "failures": [one.health.failures for one in said],
-                "slow": [one.health.slow for one in said],
-                "successes": [one.health.successes for one in said],
-                "outcomes": [one.verdict.outcome for one in said],
-                "reasons": [one.verdict.reason for one in said],
-                "http_statuses": [one.http_status for one in said],
-                "latencies": [one.latency_ms for one in said],
-                "errors": [one.error for one in said],
-                "certificates": [one.certificate_expires_at for one in said],
-            },
-        )
-    )
-    changed = [
-        one
-        for one in said
-        if one.check.webhook_id in recorded
-        and is_worth_telling(one.check.health.status, one.health.status)
-    ]
-    for one in changed:
-        _tell(session, now, events, one, retry_schedule)
-    # Last, since nobody waits for another lock while he holds the one that this takes.
-    back = [one.check.webhook_id for one in changed if has_recovered(one)]
-    if back:
-        recovered(session, back)
-        events.append(DeliveriesQueued())
-    return recorded
-
-
-def has_recovered(result: CheckResult) -> bool:
-    """Whether this check found an unavailable webhook to answer again."""
-    unavailable = HealthStatus.UNAVAILABLE
-    return result.check.health.status is unavailable and result.health.status is not unavailable
-
-
-def _tell(
-    session: Session,
-    now: datetime,
-    events: list[Event],
-    result: CheckResult,
-    retry_schedule: Sequence[int],
-) -> None:
-    """A change of state ends the alert of the state before; a bad new state raises one."""
-    webhook_id, status = result.check.webhook_id, result.health.status
-    log.info(
-        "webhook health changed",
-        action="health_changed",
-        webhook_id=webhook_id,
-        before=result.check.health.status,
-        after=status,
-    )
-    open_alerts = session.scalars(
-        select(Alert.id).where(
-            Alert.dedup_key.in_([_dedup_key(webhook_id, state) for state in HealthStatus]),
-            Alert.status != "resolved",
-        )
-    ).all()
-    for alert_id in sorted(open_alerts):
-        resolve(session, now, events, alert_id, ALERT_SOURCE)
-    if status is HealthStatus.HEALTHY:
-        return
-    draft = Draft(
-        title=f"Webhook “{result.check.name}” is {status}",
-        message=_why(result),
-        severity=_SEVERITY[status],
-        source=ALERT_SOURCE,
-        labels={
-            "webhook_id": str(webhook_id),
-            "webhook": result.check.name,
-            "health_status": status,
-            "reason": result.verdict.reason,
-        },
-        dedup_key=_dedup_key(webhook_id, status),
-        not_to=webhook_id,
-    )
-    raise_alerts(session, now, events, [draft], ALERT_SOURCE, retry_schedule)
-
-
-def _dedup_key(webhook_id: int, status: HealthStatus) -> str:
-    return f"{ALERT_SOURCE}:{webhook_id}:{status}"
-
-
-def _why(result: CheckResult) -> str:
-    in_a_row = (
-        f"{result.health.failures} failed checks in a row"
-        if result.verdict.outcome is CheckOutcome.FAILED
-        else f"{result.health.slow} slow or failed checks in a row"
-    )
-    last = f"HTTP {result.http_status}" if result.http_status else result.error or "no answer"
-    return f"{in_a_row}; the last one: {last} after {result.latency_ms:.0f} ms."

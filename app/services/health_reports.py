@@ -1,28 +1,32 @@
 """A webhook's health over time: percentiles, uptime, history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from app.domain.check_rollups import (
+    RESOLUTIONS,
+    CheckRollup,
+    bucket_of,
+    latency_quantiles,
+    merge,
+)
+from app.errors import Invalid
+from app.services.health_rollups import KEPT, check_rollups
 from app.services.paging import Page, PageRequest, paginate
 from app.services.webhooks import get_row
 from models import WebhookHealth, WebhookHealthCheck
 
-_WINDOWS = text(
-    """
-    SELECT
-        percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_ms)
-            FILTER (WHERE outcome <> 'failed' AND checked_at > now() - interval '24 hours'),
-        avg((outcome <> 'failed')::int) FILTER (WHERE checked_at > now() - interval '24 hours'),
-        avg((outcome <> 'failed')::int) FILTER (WHERE checked_at > now() - interval '7 days'),
-        avg((outcome <> 'failed')::int)
-    FROM pggit.webhook_health_checks
-    WHERE webhook_id = :id AND checked_at > now() - interval '30 days'
-    """
-)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+WINDOWS = {"24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+RANKS = (0.5, 0.95, 0.99)
+MAX_POINTS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,83 @@ class HealthReport:
 
 
 def health_report(session: Session, webhook_id: int) -> HealthReport:
+    """Uptimes are to the hour, and without what was in maintenance."""
     get_row(session, webhook_id)
     row = session.get_one(WebhookHealth, webhook_id)
-    latencies, day, week, month = session.execute(_WINDOWS, {"id": webhook_id}).one()
-    p50, p95, p99 = latencies or (None, None, None)
-    return HealthReport(
-        row, p50, p95, p99, *(None if part is None else float(part) for part in (day, week, month))
-    )
+    now = _now(session)
+    day = check_rollups(session, webhook_id, 3600, now - DAY, now)
+    latencies = latency_quantiles(merge(rollup for _, rollup in day), RANKS) or (None, None, None)
+    return HealthReport(row, *latencies, *uptimes(session, webhook_id, now).values())
+
+
+def uptimes(session: Session, webhook_id: int, now: datetime) -> dict[str, float | None]:
+    """The part of the checks that passed, of those that count, by window; None without any."""
+    longest = max(WINDOWS.values())
+    hours = check_rollups(session, webhook_id, 3600, now - longest, now, with_sketches=False)
+    return {
+        name: merge(rollup for at, rollup in hours if at + HOUR > now - window).uptime
+        for name, window in WINDOWS.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    name: str
+    health_status: str
+    is_active: bool
+    uptimes: Mapping[str, float | None]
+
+
+def badge(session: Session, webhook_id: int) -> Badge:
+    webhook = get_row(session, webhook_id)
+    row = session.get_one(WebhookHealth, webhook_id)
+    shares = uptimes(session, webhook_id, _now(session))
+    return Badge(webhook.name, row.health_status, webhook.is_active, shares)
+
+
+def _now(session: Session) -> datetime:
+    return session.execute(select(func.now())).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The time from `since` to `until` in steps of so many seconds, each with its checks; a step
+    without any is a gap: None."""
+
+    step: int
+    since: datetime
+    until: datetime
+    points: Sequence[tuple[datetime, CheckRollup | None]]
+
+
+def health_timeline(
+    session: Session, webhook_id: int, filters: Mapping[str, Any], step: int
+) -> Timeline:
+    """`filters`: since (a day before the end), until (now). Raises Invalid for more steps than
+    anybody can look at, and for steps finer than what is kept of that time.
+    """
+    get_row(session, webhook_id)
+    now = _now(session)
+    length = timedelta(seconds=step)
+    until = filters.get("until", now)
+    since = bucket_of(filters.get("since", until - DAY), step)
+    resolution = max(one for one in RESOLUTIONS if step % one == 0)
+    if until <= since or (until - since) / length > MAX_POINTS:
+        problem = f"From since to until there must be 1 to {MAX_POINTS} steps."
+        raise Invalid({"step": [problem]})
+    if since < now - KEPT[resolution] - length:
+        problem = f"Of so long ago nothing as fine as {resolution} s is kept."
+        raise Invalid({"step": [problem]})
+    found = {
+        at: merge(rollup for _, rollup in rollups)
+        for at, rollups in groupby(
+            check_rollups(session, webhook_id, resolution, since, until),
+            key=lambda one: bucket_of(one[0], step),
+        )
+    }
+    count = -((since - until) // length)
+    times = (since + number * length for number in range(count))
+    return Timeline(step, since, until, [(at, found.get(at)) for at in times])
 
 
 def health_history(
@@ -59,6 +133,16 @@ def health_history(
     if "until" in filters:
         statement = statement.where(WebhookHealthCheck.checked_at < filters["until"])
     return paginate(session, statement, WebhookHealthCheck.id, request)
+
+
+def latest_check(session: Session, webhook_id: int) -> WebhookHealthCheck:
+    """The last check that was recorded; there must be one."""
+    return session.scalars(
+        select(WebhookHealthCheck)
+        .where(WebhookHealthCheck.webhook_id == webhook_id)
+        .order_by(WebhookHealthCheck.id.desc())
+        .limit(1)
+    ).one()
 
 
 def count_by_status(session: Session) -> dict[str, int]:

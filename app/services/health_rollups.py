@@ -6,28 +6,31 @@ gets what was not folded yet from the minutes, so that nothing is missing, and r
 read.
 """
 
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.domain.check_rollups import CheckRollup, bucket_of, merge
+from app.domain.check_rollups import RESOLUTIONS, CheckRollup, bucket_of, merge
 
 FINEST = 60
+# For how long each resolution is kept.
+KEPT = {60: timedelta(days=2), 300: timedelta(days=8), 3600: timedelta(days=400)}
 
-_COLUMNS = (
-    "checks, failed, slow, in_maintenance, latency_sum_ms, latency_min_ms, latency_max_ms, sketch"
-)
+_COUNTS = "checks, failed, slow, in_maintenance, latency_sum_ms, latency_min_ms, latency_max_ms"
+_COLUMNS = f"{_COUNTS}, sketch"
+_READ_COLUMNS = f"at, {_COUNTS}, CASE WHEN :with_sketches THEN sketch END AS sketch"
 # What is coarse ends where the last bucket that was folded ends; what is finer goes on from there.
 _READ = text(
     f"""
     WITH stored AS (
-        SELECT at, resolution, {_COLUMNS} FROM pggit.webhook_health_rollups
+        SELECT {_READ_COLUMNS} FROM pggit.webhook_health_rollups
         WHERE webhook_id = :id AND resolution = :resolution AND at >= :since AND at < :until
     ), tail AS (
-        SELECT at, resolution, {_COLUMNS} FROM pggit.webhook_health_rollups
+        SELECT {_READ_COLUMNS} FROM pggit.webhook_health_rollups
         WHERE webhook_id = :id AND resolution = :finest AND :resolution > :finest
             AND at >= GREATEST(CAST(:since AS timestamptz), (
                 SELECT max(at) + make_interval(secs => :resolution)
@@ -41,11 +44,18 @@ _READ = text(
 
 
 def check_rollups(
-    session: Session, webhook_id: int, resolution: int, since: datetime, until: datetime
+    session: Session,
+    webhook_id: int,
+    resolution: int,
+    since: datetime,
+    until: datetime,
+    *,
+    with_sketches: bool = True,
 ) -> list[tuple[datetime, CheckRollup]]:
     """The buckets of `resolution` seconds (60, 300 or 3600) that begin in `since` ≤ at < `until`,
     each with the time at which it begins, the oldest first. Where nothing was checked there is no
-    bucket. `since` is moved back to the beginning of its bucket.
+    bucket. `since` is moved back to the beginning of its bucket. Sketches are most of it: leave
+    them out where only counts are wanted.
 
     Raw checks are never read, so this can be asked for as long a time as rollups are kept.
     """
@@ -57,12 +67,151 @@ def check_rollups(
             "finest": FINEST,
             "since": bucket_of(since, resolution),
             "until": until,
+            "with_sketches": with_sketches,
         },
     )
     return [
         (at, merge(_rollup_of(row) for row in bucket))
         for at, bucket in groupby(rows, key=lambda row: bucket_of(row.at, resolution))
     ]
+
+
+# The rows are locked already, by those of the health that are recorded with them: nobody else
+# records these webhooks now.
+_MINUTES = text(
+    f"""
+    SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
+    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at = :at
+    """  # noqa: S608
+)
+_PUT = text(
+    f"""
+    INSERT INTO pggit.webhook_health_rollups (webhook_id, resolution, at, {_COLUMNS})
+    SELECT id, :resolution, :at, checks, failed, slow, in_maintenance, sum, min, max, sketch
+    FROM unnest(
+        CAST(:ids AS bigint[]), CAST(:checks AS int[]), CAST(:failed AS int[]),
+        CAST(:slow AS int[]), CAST(:maintenance AS int[]), CAST(:sums AS float8[]),
+        CAST(:minima AS float8[]), CAST(:maxima AS float8[]), CAST(:sketches AS bytea[])
+    ) AS t (id, checks, failed, slow, in_maintenance, sum, min, max, sketch)
+    ON CONFLICT (webhook_id, resolution, at) DO UPDATE SET
+        checks = EXCLUDED.checks, failed = EXCLUDED.failed, slow = EXCLUDED.slow,
+        in_maintenance = EXCLUDED.in_maintenance, latency_sum_ms = EXCLUDED.latency_sum_ms,
+        latency_min_ms = EXCLUDED.latency_min_ms, latency_max_ms = EXCLUDED.latency_max_ms,
+        sketch = EXCLUDED.sketch
+    """  # noqa: S608
+)
+
+
+def add_to_minute(session: Session, at: datetime, added: Sequence[tuple[int, CheckRollup]]) -> None:
+    """Add checks to the minute that begins at `at`: for each webhook, whose health is locked, the
+    rollup of what is new."""
+    if not added:
+        return
+    rows = session.execute(_MINUTES, {"ids": [one for one, _ in added], "at": at})
+    there = {row.webhook_id: _rollup_of(row) for row in rows}
+    _put(
+        session,
+        FINEST,
+        at,
+        [(one, merge([there[one], rollup]) if one in there else rollup) for one, rollup in added],
+    )
+
+
+def _put(
+    session: Session,
+    resolution: int,
+    at: datetime,
+    rollups: Sequence[tuple[int, CheckRollup]],
+) -> None:
+    session.execute(
+        _PUT,
+        {
+            "resolution": resolution,
+            "at": at,
+            "ids": [one for one, _ in rollups],
+            "checks": [one.checks for _, one in rollups],
+            "failed": [one.failed for _, one in rollups],
+            "slow": [one.slow for _, one in rollups],
+            "maintenance": [one.in_maintenance for _, one in rollups],
+            "sums": [one.latency_sum_ms for _, one in rollups],
+            "minima": [one.latency_min_ms for _, one in rollups],
+            "maxima": [one.latency_max_ms for _, one in rollups],
+            "sketches": [one.sketch for _, one in rollups],
+        },
+    )
+
+
+# A bucket that is over is folded only so much later: whoever records a check writes into the minute
+# in which his transaction began, and is done by then.
+SETTLED_AFTER = timedelta(seconds=60)
+WEBHOOKS_AT_ONCE = 1000
+# More than these are left to the next run, after a long stand-still.
+MAX_BUCKETS = 288
+# Where to go on: with the bucket that was folded last, in case that was interrupted.
+_LAST_FOLDED = text(
+    "SELECT max(at) FROM pggit.webhook_health_rollups WHERE resolution = :resolution"
+)
+_NEXT_MINUTE = text(
+    f"""
+    SELECT min(at) FROM pggit.webhook_health_rollups
+    WHERE resolution = {FINEST} AND at >= COALESCE(CAST(:at AS timestamptz), '-infinity')
+    """  # noqa: S608
+)
+# By way of the webhooks, so that each part of a bucket is found in the primary key.
+_SOME_WEBHOOKS = text("SELECT id FROM pggit.webhooks WHERE id > :after ORDER BY id LIMIT :limit")
+_TO_FOLD = text(
+    f"""
+    SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
+    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at >= :at AND at < :until
+    ORDER BY webhook_id
+    """  # noqa: S608
+)
+
+
+def fold(unit_of_work: Callable[[], Any]) -> dict[str, int]:
+    """Fold what is over into coarser buckets, in short transactions; how many buckets of webhooks
+    were written. To fold one again changes nothing.
+    """
+    return {
+        f"folded_{resolution}": _fold(unit_of_work, resolution) for resolution in RESOLUTIONS[1:]
+    }
+
+
+def _fold(unit_of_work: Callable[[], Any], resolution: int) -> int:
+    length = timedelta(seconds=resolution)
+    with unit_of_work() as work:
+        at = work.session.scalar(_LAST_FOLDED, {"resolution": resolution})
+    written = 0
+    for _bucket in range(MAX_BUCKETS):
+        with unit_of_work() as work:
+            begin, now = work.session.scalar(_NEXT_MINUTE, {"at": at}), work.now
+        if begin is None or bucket_of(begin, resolution) + length + SETTLED_AFTER > now:
+            break
+        at = bucket_of(begin, resolution)
+        after: int | None = 0
+        while after is not None:
+            with unit_of_work() as work:
+                after, count = _fold_some(work.session, resolution, at, at + length, after)
+            written += count
+        at += length
+    return written
+
+
+def _fold_some(
+    session: Session, resolution: int, at: datetime, until: datetime, after: int
+) -> tuple[int | None, int]:
+    """The webhook to go on after (None: that was all), and how many were written."""
+    ids = session.scalars(_SOME_WEBHOOKS, {"after": after, "limit": WEBHOOKS_AT_ONCE}).all()
+    if not ids:
+        return None, 0
+    rows = session.execute(_TO_FOLD, {"ids": list(ids), "at": at, "until": until})
+    folded = [
+        (webhook_id, merge(_rollup_of(row) for row in minutes))
+        for webhook_id, minutes in groupby(rows, key=lambda row: row.webhook_id)
+    ]
+    if folded:
+        _put(session, resolution, at, folded)
+    return ids[-1], len(folded)
 
 
 def _rollup_of(row: Any) -> CheckRollup:

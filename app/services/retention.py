@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from app.domain.retry import Reason
+from app.services.health_rollups import KEPT
 from app.services.presence import FORGOTTEN_AFTER_SECONDS
 
 BATCH = 5000
@@ -15,12 +16,21 @@ MAX_BATCHES = 200
 KEEP = {
     "alerts": "30 days",
     "health_checks": "30 days",
+    **{f"health_rollups_{one}_s": f"{kept.days} days" for one, kept in KEPT.items()},
     "job_executions": "7 days",
     "idempotent_requests": "24 hours",
     "traffic_history": "30 days",
     "redrives": "30 days",
     "silences": "30 days",
 }
+_ROLLUPS = """
+    DELETE FROM pggit.webhook_health_rollups r USING (
+        SELECT webhook_id, resolution, at FROM pggit.webhook_health_rollups
+        WHERE resolution = {resolution} AND at < now() - interval '{keep}'
+        ORDER BY at LIMIT {batch}
+    ) old
+    WHERE (r.webhook_id, r.resolution, r.at) = (old.webhook_id, old.resolution, old.at)
+"""
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
     "alerts": text(
@@ -54,6 +64,12 @@ _PURGES: dict[str, TextClause] = {
         )
         """  # noqa: S608
     ),
+    **{
+        (name := f"health_rollups_{one}_s"): text(
+            _ROLLUPS.format(resolution=one, keep=KEEP[name], batch=BATCH)
+        )
+        for one in KEPT
+    },
     "job_executions": text(
         f"""
         DELETE FROM pggit.scheduled_job_execution WHERE id IN (

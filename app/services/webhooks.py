@@ -2,7 +2,7 @@
 
 import json
 import secrets as randomness
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,8 @@ from app.adapters.cipher import Cipher
 from app.domain.events import ChecksDue, DeliveriesQueued, Event
 from app.domain.retry import Reason
 from app.domain.signing import SECRET_BYTES, format_secret
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
+from app.services.dependencies import check_parents, lock_dependencies
 from app.services.paging import Page, PageRequest, paginate
 from app.services.traffic import enabled, lock_traffic
 from models import Webhook, WebhookHealth, WebhookTraffic
@@ -31,13 +32,20 @@ _PLAIN_FIELDS = (
     "max_in_flight",
     "rate_limit_per_second",
     "disable_after_days",
+    "depends_on",
 )
-_CHECK_FIELDS = (
+CHECK_FIELDS = (
     "method",
     "expected_status",
     "max_latency_ms",
     "failure_threshold",
     "recovery_threshold",
+    "body_includes",
+    "body_excludes",
+    "headers",
+    "min_certificate_days",
+    "flap_changes",
+    "flap_window_seconds",
 )
 
 
@@ -65,9 +73,12 @@ def _apply(row: Webhook, cipher: Cipher, data: Mapping[str, Any]) -> None:
     for name in _PLAIN_FIELDS:
         if name in data:
             setattr(row, name, data[name])
-    for name in _CHECK_FIELDS:
+    for name in CHECK_FIELDS:
         if name in data.get("health_check", {}):
             setattr(row, f"check_{name}", data["health_check"][name])
+    if row.check_method == "HEAD" and (row.check_body_includes or row.check_body_excludes):
+        problem = "The answer to HEAD has no body; choose another method."
+        raise Invalid({"health_check.method": [problem]})
     if "headers" in data:
         headers = data["headers"]
         row.headers_encrypted = cipher.encrypt(json.dumps(headers)) if headers else None
@@ -77,6 +88,7 @@ def create_webhook(
     session: Session, events: list[Event], cipher: Cipher, data: Mapping[str, Any]
 ) -> tuple[WebhookView, str]:
     """The webhook and its secret: this is the only time that the secret is shown."""
+    _check_dependencies(session, None, data)
     secret = new_secret()
     row = Webhook(secret_encrypted=cipher.encrypt(secret))
     _apply(row, cipher, data)
@@ -88,6 +100,13 @@ def create_webhook(
     session.refresh(row)
     events.append(ChecksDue())
     return _view(session, cipher, row), secret
+
+
+def _check_dependencies(session: Session, webhook_id: int | None, data: Mapping[str, Any]) -> None:
+    """Raises Invalid. Before any other lock: so all who change dependencies go in turns."""
+    if data.get("depends_on"):
+        lock_dependencies(session)
+        check_parents(session, webhook_id, data["depends_on"])
 
 
 def _set_rate(session: Session, row: Webhook) -> None:
@@ -154,8 +173,10 @@ def change_webhook(
     changes: Mapping[str, Any],
 ) -> WebhookView:
     """Apply the fields that are there. Another URL or interval means a check soon, and so does
-    being active again: then it starts afresh, and what it is owed goes on.
+    being active again: then it starts afresh, and what it is owed goes on. What it does to those
+    that depend on it, and what those it depends on do to it, is to be settled afterwards.
     """
+    _check_dependencies(session, webhook_id, changes)
     row = get_row(session, webhook_id, lock=True)
     before = (row.url, row.is_active, row.health_check_interval_seconds)
     rate_before, was_disabled = row.rate_limit_per_second, row.disabled_reason is not None
@@ -182,13 +203,24 @@ def change_webhook(
     return _view(session, cipher, row)
 
 
-def delete_webhook(session: Session, now: datetime, webhook_id: int) -> None:
-    """Its history stays; what it was still owed is cancelled."""
+def delete_webhook(session: Session, now: datetime, webhook_id: int) -> Sequence[int]:
+    """Its history stays; what it was still owed is cancelled. Those that depended on it, which
+    they do no more, and which is to be settled afterwards.
+    """
+    lock_dependencies(session)
     row = get_row(session, webhook_id, lock=True)
+    dependents = session.scalars(
+        text(
+            "UPDATE pggit.webhooks SET depends_on = array_remove(depends_on, CAST(:id AS bigint))"
+            " WHERE depends_on @> ARRAY[CAST(:id AS bigint)] RETURNING id"
+        ),
+        {"id": webhook_id},
+    ).all()
     row.deleted_at = now
     row.is_active = False
     row.updated_at = now
     cancel_open_deliveries(session, row.id, Reason.WEBHOOK_DELETED)
+    return dependents
 
 
 def cancel_open_deliveries(session: Session, webhook_id: int, reason: Reason) -> None:

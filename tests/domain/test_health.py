@@ -13,7 +13,6 @@ from app.domain.health import (
     Health,
     HealthStatus,
     advance,
-    is_worth_telling,
     judge,
 )
 
@@ -179,12 +178,3 @@ def test_a_check_is_judged(
 def test_every_failure_of_the_http_adapter_is_judged() -> None:
     for failure in Failure:
         assert judge(CheckPolicy(), None, failure, 1.0).outcome is F
-
-
-@pytest.mark.parametrize("before", list(HealthStatus))
-@pytest.mark.parametrize("after", list(HealthStatus))
-def test_a_change_is_told_but_a_first_pass_is_no_news(
-    before: HealthStatus, after: HealthStatus
-) -> None:
-    first_pass = (before, after) == (HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
-    assert is_worth_telling(before, after) == (before is not after and not first_pass)

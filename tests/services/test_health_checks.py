@@ -3,18 +3,17 @@
 import json
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from app.adapters.http import Response, Timings, Transfers
+from app.adapters.http import Response, Timings
+from app.domain.cadence import next_check
 from app.domain.health import HealthStatus
 from app.errors import NotFound
-from app.services import health_checks
+from app.services import health_checks, health_records
 from app.services.checker import Checker
 from app.services.health_checks import Check, CheckResult
 from models import WebhookHealth
@@ -32,12 +31,13 @@ def claim(world: World, limit: int = 100) -> list[Check]:
 def answer(check: Check, status: int = 204, latency_ms: float = 1.0) -> CheckResult:
     timings = Timings(0.0, 0.0, 0.0, 0.0, latency_ms)
     response = Response(status, latency_ms, None, None, None, b"", timings, None)
-    return health_checks.judge_response(check, response)
+    result = health_checks.judge_response(check, response)
+    return health_checks.confirm(result, response) if result.wants_confirmation else result
 
 
 def record(world: World, *results: CheckResult) -> set[int]:
     with world.deps.unit_of_work() as work:
-        return health_checks.record(work.session, work.now, work.events, results, [0])
+        return set(health_records.record(work.session, work.now, work.events, results, [0]))
 
 
 def health(world: World, webhook_id: int) -> Any:
@@ -77,8 +77,8 @@ class TestClaim:
                 " FROM pggit.webhook_health_metrics"
             )
         )
-        assert 100 < left[patient] <= 115
-        assert 5 < left[plain] <= 20
+        assert 200 < left[patient] <= 215
+        assert 10 < left[plain] <= 25
 
     def test_inactive_deleted_and_future_ones_are_left_alone(self, world: World) -> None:
         world.webhook(is_active=False)
@@ -162,7 +162,7 @@ class TestRecord:
             )
             == before
         )
-        assert world.sql("SELECT webhook_id FROM pggit.webhook_health_checks") == [
+        assert world.sql("SELECT DISTINCT webhook_id FROM pggit.webhook_health_checks") == [
             (live.webhook_id,)
         ]
         assert world.sql("SELECT labels->>'webhook_id' FROM pggit.alerts") == [
@@ -187,25 +187,22 @@ class TestRecord:
             )
             assert sorted(map(len, answers)) == [0, 1]
 
-    @pytest.mark.parametrize(
-        ("late_by", "next_in"),
-        [
-            (0, 300),
-            (100, 200),  # the cadence keeps its phase
-            (299, 1),
-            (301, 300),  # whoever is more than an interval late starts a new one
-            (100_000, 300),
-            (-100, 300),  # checked by hand before it was due
-        ],
-    )
-    def test_the_cadence(self, world: World, late_by: int, next_in: int) -> None:
-        world.webhook(health_check_interval_seconds=300)
+    def test_the_next_check_is_in_the_webhooks_own_phase(self, world: World) -> None:
+        webhook = world.webhook(health_check_interval_seconds=300)
         (check,) = claim(world)
         with world.deps.unit_of_work() as work:
-            due_check = replace(check, due_at=work.now - timedelta(seconds=late_by))
-            health_checks.record(work.session, work.now, work.events, [answer(due_check)], [0])
-            next_check = work.session.scalar(select(WebhookHealth.next_check_at))
-        assert next_check == work.now + timedelta(seconds=next_in)
+            health_records.record(work.session, work.now, work.events, [answer(check)], [0])
+            next_at = work.session.scalar(select(WebhookHealth.next_check_at))
+        assert next_at == next_check(webhook, 300, check.due_at, work.now)
+
+    def test_who_changed_the_interval_meanwhile_gets_a_check_by_the_new_one(
+        self, world: World
+    ) -> None:
+        webhook = world.webhook(health_check_interval_seconds=86_400)
+        (check,) = claim(world)
+        world.change_webhook(webhook, health_check_interval_seconds=5)
+        record(world, answer(check))
+        assert [one.webhook_id for one in claim(world)] == [webhook]
 
     def test_nothing_may_be_recorded(self, world: World) -> None:
         assert record(world) == set()
@@ -246,7 +243,7 @@ class TestTelling:
             "health_status": "unavailable",
             "reason": "unexpected_status",
         }
-        assert message == "3 failed checks in a row; the last one: HTTP 500 after 1 ms."
+        assert message == "3 failed checks in a row; confirmed at once: HTTP 500 after 1 ms."
 
     def test_well_again_the_alert_is_resolved_for_those_who_got_it(self, world: World) -> None:
         world.webhook(check={"expected_status": [204]} | ONCE)
@@ -279,7 +276,9 @@ class TestTelling:
 
         def fail() -> None:
             with world.deps.unit_of_work() as work:
-                health_checks.record(work.session, work.now, work.events, [answer(check, 500)], [0])
+                health_records.record(
+                    work.session, work.now, work.events, [answer(check, 500)], [0]
+                )
                 raise RuntimeError("the end of this worker")
 
         with pytest.raises(RuntimeError):
@@ -314,9 +313,7 @@ class TestChecker:
     @pytest.fixture
     def checker(self, world: World) -> Iterator[Checker]:
         deps = world.deps
-        made = Checker(
-            deps.unit_of_work, deps.clock, deps.cipher, Transfers(deps.guard, 256), 5, (0,)
-        )
+        made = Checker(deps.unit_of_work, deps.clock, deps.cipher, deps.guard, 5, (0,))
         yield made
         made.close()
 
@@ -337,7 +334,8 @@ class TestChecker:
             ("alert.firing", well, "pending")
         ]
         assert self.run(checker) == {}
-        assert (receiver.probes("/well"), receiver.probes("/sick")) == (1, 1)
+        # The second asks once more whether it is so.
+        assert (receiver.probes("/well"), receiver.probes("/sick")) == (1, 2)
 
     def test_one_that_hangs_holds_nobody_else(
         self, world: World, receiver: Receiver, checker: Checker
@@ -351,7 +349,7 @@ class TestChecker:
         assert health(world, hanging)[0] == "unavailable"
         assert world.sql(
             "SELECT reason FROM pggit.webhook_health_checks WHERE webhook_id = :id", id=hanging
-        ) == [("timed_out",)]
+        ) == [("timed_out",), ("timed_out",)]
         order = [
             row[0]
             for row in world.sql("SELECT webhook_id FROM pggit.webhook_health_checks ORDER BY id")

@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from app.api.schemas.fields import Flag, Number, PageQuery, Text, Whole, moment, page_of
+from app.api.schemas.fields import MAX_ID, Flag, Number, PageQuery, Text, Whole, moment, page_of
 from app.domain.egress import EgressRefused, check_headers
-from app.domain.health import HealthStatus
+from app.domain.health import CheckDecision, HealthStatus
 from app.domain.traffic import DisabledReason
 
 HEALTH_STATUS = validate.OneOf([status.value for status in HealthStatus])
@@ -17,6 +17,11 @@ def _acceptable_headers(headers: dict[str, str]) -> None:
         check_headers(headers.items())
     except EgressRefused as refusal:
         raise ValidationError(str(refusal)) from None
+
+
+def _whole_minutes(seconds: int) -> None:
+    if seconds % 60:
+        raise ValidationError("Must be a multiple of 60.")
 
 
 class HealthCheckSchema(Schema):
@@ -38,6 +43,45 @@ class HealthCheckSchema(Schema):
     recovery_threshold = Whole(
         1, 100, metadata={"description": "So many passes in a row make it healthy again."}
     )
+    body_includes = Text(
+        1000,
+        1,
+        allow_none=True,
+        metadata={"description": "Must be in the first 16 KiB of the answer's body."},
+    )
+    body_excludes = Text(
+        1000,
+        1,
+        allow_none=True,
+        metadata={"description": "Must not be in the first 16 KiB of the answer's body."},
+    )
+    headers = fields.Dict(
+        keys=Text(128, 1),
+        values=Text(1024, allow_none=True),
+        validate=validate.Length(max=20),
+        metadata={
+            "description": "Headers that the answer must have, each with its value; null: any.",
+            "example": {"content-type": "application/json"},
+        },
+    )
+    min_certificate_days = Whole(
+        1,
+        365,
+        allow_none=True,
+        metadata={"description": "A certificate good for fewer days is told of; null: never."},
+    )
+    flap_changes = Whole(
+        2,
+        100,
+        allow_none=True,
+        metadata={"description": "So many changes of health within the window are flapping."},
+    )
+    flap_window_seconds = Whole(
+        60,
+        604_800,
+        allow_none=True,
+        metadata={"description": "null: thirty checks, and no less than ten minutes."},
+    )
 
 
 CHECK_DEFAULTS: dict[str, Any] = {
@@ -46,6 +90,12 @@ CHECK_DEFAULTS: dict[str, Any] = {
     "max_latency_ms": None,
     "failure_threshold": 3,
     "recovery_threshold": 2,
+    "body_includes": None,
+    "body_excludes": None,
+    "headers": {},
+    "min_certificate_days": 14,
+    "flap_changes": 5,
+    "flap_window_seconds": None,
 }
 DEFAULTS: dict[str, Any] = {
     "description": None,
@@ -57,6 +107,7 @@ DEFAULTS: dict[str, Any] = {
     "max_in_flight": 16,
     "rate_limit_per_second": None,
     "disable_after_days": 5,
+    "depends_on": [],
 }
 
 
@@ -102,6 +153,15 @@ class WebhookChangeSchema(Schema):
             "description": "Made inactive after so many days without a success; null: never."
         },
     )
+    depends_on = fields.List(
+        Whole(1, MAX_ID),
+        validate=validate.Length(max=20),
+        metadata={
+            "description": "Webhooks without which this one can't be judged: while one of them is"
+            " unavailable, its health is unknown.",
+            "example": [1],
+        },
+    )
 
 
 class WebhookCreateSchema(WebhookChangeSchema):
@@ -132,6 +192,7 @@ class WebhookSchema(Schema):
     max_in_flight = fields.Integer()
     rate_limit_per_second = fields.Float(allow_none=True)
     disable_after_days = fields.Integer(allow_none=True)
+    depends_on = fields.List(fields.Integer())
     health_status = fields.String(metadata={"enum": [status.value for status in HealthStatus]})
     created_at = moment()
     updated_at = moment()
@@ -164,6 +225,27 @@ class WebhookHealthSchema(Schema):
     next_check_at = moment()
     changed_at = moment(allow_none=True)
     certificate_expires_at = moment(allow_none=True)
+    certificate_days_left = fields.Integer(allow_none=True)
+    failing_since = moment(
+        allow_none=True, metadata={"description": "The first of the failed checks in a row."}
+    )
+    flapping_since = moment(allow_none=True)
+    blocked_by = fields.Integer(
+        allow_none=True,
+        metadata={"description": "The unavailable webhook that keeps this one unknown."},
+    )
+
+
+class TimingsSchema(Schema):
+    """The phases of a check in ms; null where nothing was dialled."""
+
+    dns_ms = fields.Float(allow_none=True)
+    connect_ms = fields.Float(allow_none=True)
+    tls_ms = fields.Float(allow_none=True, metadata={"description": "0 without TLS."})
+    first_byte_ms = fields.Float(
+        allow_none=True, metadata={"description": "From the request to the answer's first byte."}
+    )
+    total_ms = fields.Float(allow_none=True)
 
 
 class CheckSchema(Schema):
@@ -175,11 +257,60 @@ class CheckSchema(Schema):
     latency_ms = fields.Float(allow_none=True)
     error = fields.String(allow_none=True)
     health_status = fields.String(metadata={"description": "The status after this check."})
+    timings = fields.Nested(TimingsSchema)
+    decision = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "What the rules made of it, where there was something to decide.",
+            "enum": [*(decision.value for decision in CheckDecision), None],
+        },
+    )
+    in_maintenance = fields.Boolean(metadata={"description": "Such a check is left out of uptime."})
 
 
 class HistoryQuery(PageQuery):
     since = moment()
     until = moment()
+
+
+class TimelineQuery(Schema):
+    since = moment(metadata={"description": "A day before the end, if left out."})
+    until = moment(metadata={"description": "Now, if left out."})
+    step = fields.Integer(
+        load_default=300,
+        validate=[validate.Range(60, 86_400), _whole_minutes],
+        metadata={"description": "Seconds, a multiple of 60.", "example": 300},
+    )
+
+
+class TimelinePointSchema(Schema):
+    """The checks of one step. Without any it is a gap: all but `at` and `checks` is null."""
+
+    at = moment(metadata={"description": "The beginning of the step."})
+    checks = fields.Integer()
+    failed = fields.Integer(allow_none=True)
+    slow = fields.Integer(allow_none=True)
+    in_maintenance = fields.Integer(allow_none=True)
+    uptime = fields.Float(allow_none=True)
+    latency_mean_ms = fields.Float(allow_none=True)
+    latency_min_ms = fields.Float(allow_none=True)
+    latency_max_ms = fields.Float(allow_none=True)
+    latency_p50_ms = fields.Float(allow_none=True)
+    latency_p95_ms = fields.Float(allow_none=True)
+    latency_p99_ms = fields.Float(allow_none=True)
+
+
+class TimelineSchema(Schema):
+    webhook_id = fields.Integer()
+    step = fields.Integer()
+    since = moment()
+    until = moment()
+    items = fields.List(fields.Nested(TimelinePointSchema))
+
+
+class BadgeQuery(Schema):
+    show = fields.String(load_default="status", validate=validate.OneOf(["status", "uptime"]))
+    window = fields.String(load_default="24h", validate=validate.OneOf(["24h", "7d", "30d"]))
 
 
 class PingSchema(Schema):

@@ -3,7 +3,8 @@
 New columns of live tables have constant defaults, so that no row is rewritten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,44 +15,47 @@ down_revision: str | None = "0002"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-WEBHOOKS = (
-    sa.Column("check_body_includes", sa.Text(), nullable=True),
-    sa.Column("check_body_excludes", sa.Text(), nullable=True),
-    sa.Column(
-        "check_headers",
-        postgresql.JSONB(astext_type=sa.Text()),
-        server_default="{}",
-        nullable=False,
-    ),
-    sa.Column("check_min_certificate_days", sa.Integer(), server_default="14", nullable=True),
-    sa.Column("check_flap_changes", sa.Integer(), server_default="5", nullable=True),
-    sa.Column("check_flap_window_seconds", sa.Integer(), nullable=True),
-    sa.Column("depends_on", sa.ARRAY(sa.BigInteger()), server_default="{}", nullable=False),
-)
-HEALTH = (
-    sa.Column(
-        "changed_times",
-        sa.ARRAY(sa.DateTime(timezone=True)),
-        server_default="{}",
-        nullable=False,
-    ),
-    sa.Column("flapping_since", sa.DateTime(timezone=True), nullable=True),
-    sa.Column("certificate_told", sa.Boolean(), server_default="false", nullable=False),
-    sa.Column("blocked_by", sa.BigInteger(), nullable=True),
-)
-CHECKS = (
-    sa.Column("dns_ms", sa.Float(), nullable=True),
-    sa.Column("connect_ms", sa.Float(), nullable=True),
-    sa.Column("tls_ms", sa.Float(), nullable=True),
-    sa.Column("first_byte_ms", sa.Float(), nullable=True),
-    sa.Column("is_confirmation", sa.Boolean(), server_default="false", nullable=False),
-    sa.Column("in_maintenance", sa.Boolean(), server_default="false", nullable=False),
-)
-ADDED = {
-    "webhooks": WEBHOOKS,
-    "webhook_health_metrics": HEALTH,
-    "webhook_health_checks": CHECKS,
-}
+
+def _added() -> Mapping[str, Sequence[sa.Column[Any]]]:
+    """Fresh columns by table: one that was used belongs to its table."""
+    return {
+        "webhooks": (
+            sa.Column("check_body_includes", sa.Text(), nullable=True),
+            sa.Column("check_body_excludes", sa.Text(), nullable=True),
+            sa.Column(
+                "check_headers",
+                postgresql.JSONB(astext_type=sa.Text()),
+                server_default="{}",
+                nullable=False,
+            ),
+            sa.Column(
+                "check_min_certificate_days", sa.Integer(), server_default="14", nullable=True
+            ),
+            sa.Column("check_flap_changes", sa.Integer(), server_default="5", nullable=True),
+            sa.Column("check_flap_window_seconds", sa.Integer(), nullable=True),
+            sa.Column("depends_on", sa.ARRAY(sa.BigInteger()), server_default="{}", nullable=False),
+        ),
+        "webhook_health_metrics": (
+            sa.Column(
+                "changed_times",
+                sa.ARRAY(sa.DateTime(timezone=True)),
+                server_default="{}",
+                nullable=False,
+            ),
+            sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+            sa.Column("flapping_since", sa.DateTime(timezone=True), nullable=True),
+            sa.Column("certificate_told", sa.Boolean(), server_default="false", nullable=False),
+            sa.Column("blocked_by", sa.BigInteger(), nullable=True),
+        ),
+        "webhook_health_checks": (
+            sa.Column("dns_ms", sa.Float(), nullable=True),
+            sa.Column("connect_ms", sa.Float(), nullable=True),
+            sa.Column("tls_ms", sa.Float(), nullable=True),
+            sa.Column("first_byte_ms", sa.Float(), nullable=True),
+            sa.Column("decision", sa.Text(), nullable=True),
+            sa.Column("in_maintenance", sa.Boolean(), server_default="false", nullable=False),
+        ),
+    }
 
 
 def upgrade() -> None:
@@ -83,9 +87,9 @@ def upgrade() -> None:
         ["resolution", "at"],
         schema="pggit",
     )
-    for table, columns in ADDED.items():
+    for table, columns in _added().items():
         for column in columns:
-            op.add_column(table, column.copy(), schema="pggit")
+            op.add_column(table, column, schema="pggit")
     op.create_index(
         "ix_webhooks_depends_on",
         "webhooks",
@@ -97,7 +101,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_webhooks_depends_on", table_name="webhooks", schema="pggit")
-    for table, columns in ADDED.items():
+    for table, columns in _added().items():
         for column in reversed(columns):
             op.drop_column(table, column.name, schema="pggit")
     op.drop_table("webhook_health_rollups", schema="pggit")

@@ -1,0 +1,262 @@
+"""Recording checks: the health, the history, the rollup, and what is told, in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import text, update
+from sqlalchemy.orm import Session
+
+from app.domain.cadence import next_check
+from app.domain.check_rollups import CheckRollup, bucket_of, merge, rollup_of
+from app.domain.events import ChecksDue, DeliveriesQueued, Event
+from app.domain.flapping import Flapping, FlapReason, observe
+from app.domain.health import CheckDecision, HealthStatus, news
+from app.services.dependencies import hurry, lock_dependencies, reconcile
+from app.services.health_alerts import end_state_alerts
+from app.services.health_checks import CheckResult
+from app.services.health_news import certificate_news, tell_of_certificate, tell_of_state
+from app.services.health_rollups import FINEST, add_to_minute
+from app.services.maintenance import is_in_maintenance, maintenance_windows
+from app.services.traffic import recovered
+from models import WebhookHealth
+
+# Whose parent is asked first is checked again so soon after.
+SOON_SECONDS = 5
+
+# Of a check and the one that confirmed it only the last is the webhook's health; both are history.
+# Whoever changed the interval meanwhile wants a check by the new one, so that one is due at once.
+_RECORD = text(
+    """
+    WITH said AS MATERIALIZED (
+        SELECT * FROM unnest(
+            CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:are_last AS bool[]),
+            CAST(:intervals AS int[]), CAST(:next AS timestamptz[]),
+            CAST(:statuses AS text[]), CAST(:failures AS int[]), CAST(:slow AS int[]),
+            CAST(:successes AS int[]), CAST(:outcomes AS text[]), CAST(:reasons AS text[]),
+            CAST(:decisions AS text[]), CAST(:maintenance AS bool[]),
+            CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]), CAST(:errors AS text[]),
+            CAST(:certificates AS timestamptz[]), CAST(:dns AS float8[]),
+            CAST(:connect AS float8[]), CAST(:tls AS float8[]), CAST(:first_byte AS float8[])
+        ) WITH ORDINALITY AS s (id, token, is_last, interval, next_check_at, status, failures, slow,
+            successes, outcome, reason, decision, in_maintenance, http_status, latency, error,
+            certificate, dns, connect, tls, first_byte, n)
+    ), done AS (
+        UPDATE pggit.webhook_health_metrics h
+        SET lease_token = NULL, last_check_at = now(),
+            health_status = CASE WHEN h.blocked_by IS NULL THEN said.status ELSE 'unknown' END,
+            changed_at = CASE WHEN h.blocked_by IS NOT NULL OR h.health_status = said.status
+                THEN h.changed_at ELSE now() END,
+            consecutive_failures = CASE WHEN h.blocked_by IS NULL THEN said.failures ELSE 0 END,
+            consecutive_slow = CASE WHEN h.blocked_by IS NULL THEN said.slow ELSE 0 END,
+            consecutive_successes = CASE WHEN h.blocked_by IS NULL THEN said.successes ELSE 0 END,
+            failing_since = CASE WHEN h.blocked_by IS NULL AND said.failures > 0
+                THEN COALESCE(h.failing_since, now()) END,
+            certificate_expires_at = CASE WHEN said.http_status IS NULL
+                THEN COALESCE(said.certificate, h.certificate_expires_at)
+                ELSE said.certificate END,
+            next_check_at = CASE WHEN w.health_check_interval_seconds = said.interval
+                THEN said.next_check_at ELSE now() END
+        FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
+        WHERE h.webhook_id = said.id AND h.lease_token = said.token AND said.is_last
+        RETURNING h.webhook_id, h.health_status, h.blocked_by IS NOT NULL AS is_blocked
+    ), logged AS (
+        INSERT INTO pggit.webhook_health_checks
+            (webhook_id, checked_at, outcome, reason, decision, http_status, latency_ms, error,
+             health_status, in_maintenance, dns_ms, connect_ms, tls_ms, first_byte_ms)
+        SELECT said.id, now(), said.outcome, said.reason,
+            CASE WHEN done.is_blocked THEN :blocked_decision ELSE said.decision END,
+            said.http_status, said.latency, said.error,
+            CASE WHEN said.is_last THEN done.health_status ELSE said.status END,
+            said.in_maintenance, said.dns, said.connect, said.tls, said.first_byte
+        FROM said JOIN done ON done.webhook_id = said.id
+        ORDER BY said.n
+    )
+    SELECT webhook_id, is_blocked FROM done
+    """
+)
+
+
+class _Record(NamedTuple):
+    """A result with what follows from it; `decision` None: nothing was decided."""
+
+    result: CheckResult
+    decision: CheckDecision | None
+    flapping: Flapping
+    in_maintenance: bool
+    next_check_at: datetime
+
+    @property
+    def shakes_others(self) -> bool:
+        """Whether others may depend on what became of it."""
+        return (self.result.check.health.status is _DOWN) is not (
+            self.result.health.status is _DOWN
+        )
+
+
+_DOWN = HealthStatus.UNAVAILABLE
+_NO_TIMINGS = (None, None, None, None, None)
+
+
+def record(
+    session: Session,
+    now: datetime,
+    events: list[Event],
+    results: Sequence[CheckResult],
+    retry_schedule: Sequence[int],
+) -> dict[int, CheckDecision | None]:
+    """Record results and tell of changes, in one transaction. The webhooks that were recorded, each
+    with what was decided.
+
+    A check whose lease was taken by another, or whose webhook was deleted, changes nothing.
+    """
+    if not results:
+        return {}
+    windows = maintenance_windows(session, now)
+    records = [
+        _record_of(one, now, is_in_maintenance(windows, one.check.webhook_id, one.check.name))
+        for one in sorted(results, key=lambda one: one.check.webhook_id)
+    ]
+    if any(one.shakes_others for one in records):
+        lock_dependencies(session)
+    blocked = _write(session, records)
+    heard = [one for one in records if blocked.get(one.result.check.webhook_id) is False]
+    add_to_minute(
+        session,
+        bucket_of(now, FINEST),
+        [(one.result.check.webhook_id, _rollup_of(one)) for one in heard],
+    )
+    _follow_up(session, now, events, heard, retry_schedule)
+    decisions = {one.result.check.webhook_id: one.decision for one in records}
+    return {
+        webhook_id: CheckDecision.PARENT_UNAVAILABLE if is_blocked else decisions[webhook_id]
+        for webhook_id, is_blocked in blocked.items()
+    }
+
+
+def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Record:
+    check, decision = result.check, result.decision
+    before, after = check.health.status, result.health.status
+    unknown = HealthStatus.UNKNOWN
+    changed = before is not after and unknown not in (before, after)
+    flapping, flap = check.flapping, FlapReason.CALM
+    if changed or flapping.times or flapping.since:
+        flapping, flap = observe(flapping, check.flap_policy, now, changed=changed)
+    told = news(before, after, flap, is_blocked=check.is_blocked)
+    next_at = next_check(check.webhook_id, check.interval_seconds, check.due_at, now)
+    if decision is CheckDecision.WAIT_FOR_PARENT:
+        next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
+    return _Record(result, told or decision, flapping, in_maintenance, next_at)
+
+
+def _rollup_of(one: _Record) -> CheckRollup:
+    return merge(
+        rollup_of(of_it.verdict.outcome, of_it.latency_ms, in_maintenance=one.in_maintenance)
+        for of_it in _both(one.result)
+    )
+
+
+def _both(result: CheckResult) -> Sequence[CheckResult]:
+    return [result] if result.first is None else [result.first, result]
+
+
+def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
+    """The webhooks that were recorded, and whether each is blocked."""
+    rows = [(one, of_it, of_it is one.result) for one in records for of_it in _both(one.result)]
+    timings = [of_it.timings or _NO_TIMINGS for _, of_it, _ in rows]
+    dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
+    done = session.execute(
+        _RECORD,
+        {
+            "ids": [of_it.check.webhook_id for _, of_it, _ in rows],
+            "tokens": [of_it.check.lease_token for _, of_it, _ in rows],
+            "are_last": [is_last for _, _, is_last in rows],
+            "intervals": [of_it.check.interval_seconds for _, of_it, _ in rows],
+            "next": [one.next_check_at for one, _, _ in rows],
+            "statuses": [of_it.health.status for _, of_it, _ in rows],
+            "failures": [of_it.health.failures for _, of_it, _ in rows],
+            "slow": [of_it.health.slow for _, of_it, _ in rows],
+            "successes": [of_it.health.successes for _, of_it, _ in rows],
+            "outcomes": [of_it.verdict.outcome for _, of_it, _ in rows],
+            "reasons": [of_it.verdict.reason for _, of_it, _ in rows],
+            "decisions": [
+                one.decision if is_last else of_it.decision for one, of_it, is_last in rows
+            ],
+            "maintenance": [one.in_maintenance for one, _, _ in rows],
+            "http_statuses": [of_it.http_status for _, of_it, _ in rows],
+            "latencies": [of_it.latency_ms for _, of_it, _ in rows],
+            "errors": [of_it.error for _, of_it, _ in rows],
+            "certificates": [of_it.certificate_expires_at for _, of_it, _ in rows],
+            "dns": list(dns),
+            "connect": list(connect),
+            "tls": list(tls),
+            "first_byte": list(first_byte),
+            "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
+        },
+    )
+    return {row.webhook_id: row.is_blocked for row in done}
+
+
+def _follow_up(
+    session: Session,
+    now: datetime,
+    events: list[Event],
+    records: Sequence[_Record],
+    retry_schedule: Sequence[int],
+) -> None:
+    """What follows from results that were recorded. The order of locks: health, by the lock of
+    dependencies where others are concerned; alerts; traffic.
+    """
+    moved = [one.result.check.webhook_id for one in records if one.shakes_others]
+    changes = reconcile(session, moved) if moved else []
+    blocked = [change for change in changes if change.now is not None]
+    asked = {
+        parent
+        for one in records
+        if one.decision is CheckDecision.WAIT_FOR_PARENT
+        for parent in one.result.check.depends_on
+    }
+    if asked:
+        hurry(session, sorted(asked))
+    if asked or len(changes) > len(blocked):
+        events.append(ChecksDue())
+    told_certificates = {
+        one.result.check.webhook_id: is_short
+        for one in records
+        if (is_short := certificate_news(one.result, now)) is not None
+    }
+    for one in records:
+        _remember(session, one, told_certificates.get(one.result.check.webhook_id))
+    if blocked:
+        end_state_alerts(session, now, events, [change.webhook_id for change in blocked])
+    for one in records:
+        webhook_id = one.result.check.webhook_id
+        if one.decision is not None:
+            below = sum(change.now == webhook_id for change in blocked)
+            tell_of_state(session, now, events, one.result, one.decision, below, retry_schedule)
+        if webhook_id in told_certificates:
+            is_short = told_certificates[webhook_id]
+            tell_of_certificate(session, now, events, one.result, is_short, retry_schedule)
+    # Last, since nobody waits for another lock while he holds the one that this takes.
+    back = [one.result.check.webhook_id for one in records if has_recovered(one.result)]
+    if back:
+        recovered(session, back)
+        events.append(DeliveriesQueued())
+
+
+def _remember(session: Session, one: _Record, certificate_told: bool | None) -> None:
+    """What only some checks change of a webhook's health."""
+    values: dict[str, Any] = {}
+    if one.flapping != one.result.check.flapping:
+        values["changed_times"] = list(one.flapping.times)
+        values["flapping_since"] = one.flapping.since
+    if certificate_told is not None:
+        values["certificate_told"] = certificate_told
+    if values:
+        of_webhook = WebhookHealth.webhook_id == one.result.check.webhook_id
+        session.execute(update(WebhookHealth).where(of_webhook).values(values))
+
+
+def has_recovered(result: CheckResult) -> bool:
+    """Whether this check found an unavailable webhook to answer again."""
+    return result.check.health.status is _DOWN and result.health.status is not _DOWN
