@@ -12,6 +12,7 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.jobs import JobExecution, Worker
+from models.ml import RiskModel, RiskPrediction
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -42,6 +43,8 @@ __all__ = [
     "JobExecution",
     "Redrive",
     "RedriveShare",
+    "RiskModel",
+    "RiskPrediction",
     "RoutingRule",
     "Silence",
     "TokenRevocation",

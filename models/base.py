@@ -8,6 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 SCHEMA = "pggit"
 TRAFFIC_SCHEMA = "pggit_traffic"
+ML_SCHEMA = "pggit_ml"
 
 
 class Base(DeclarativeBase):
