@@ -18,6 +18,7 @@ from app.api import (
     health,
     inhibition_rules,
     jobs,
+    prediction,
     redrives,
     requests,
     routing,
@@ -51,6 +52,7 @@ RESOURCES = (
     inhibition_rules,
     routing,
     traffic,
+    prediction,
     jobs,
     system,
 )

@@ -45,7 +45,7 @@ class RiskModel(Base):
     version: Mapped[int] = mapped_column(Integer, Identity(start=1), primary_key=True)
     kind: Mapped[str] = mapped_column(Text)
     is_active: Mapped[bool] = mapped_column(server_default="false")
-    features_version: Mapped[int] = mapped_column(Integer)
+    features_version: Mapped[int] = mapped_column(SmallInteger)
     features: Mapped[list[str]] = mapped_column(ARRAY(Text))
     horizon_hours: Mapped[int] = mapped_column(SmallInteger)
     artifact: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -90,6 +90,7 @@ class RiskPrediction(Base):
     as_of: Mapped[Timestamp]
     made_at: Mapped[CreatedAt] = mapped_column(index=True)
     horizon_hours: Mapped[int] = mapped_column(SmallInteger)
+    features_version: Mapped[int] = mapped_column(SmallInteger)
     probability: Mapped[float] = mapped_column(Float)
     features: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     outcome: Mapped[str | None] = mapped_column(Text)

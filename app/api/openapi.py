@@ -19,6 +19,7 @@ from app.errors import Malformed
 from app.version import VERSION
 
 MAX_ID = 10**18 - 1
+MAX_VERSION = 10**9 - 1
 MAX_NESTING = 100
 
 
@@ -28,6 +29,12 @@ class IdConverter(IntegerConverter):
     # All by the pattern: of a number that a converter refuses only afterwards, Werkzeug says 405
     # when the path has another method too.
     regex = r"[1-9][0-9]{0,17}"
+
+
+class VersionConverter(IntegerConverter):
+    """A version in a path: as an id, but they begin at 0, and an integer holds them."""
+
+    regex = r"0|[1-9][0-9]{0,8}"
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -104,6 +111,7 @@ class DocumentedApi(Api):
 
 def make_api(app: Flask) -> DocumentedApi:
     app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["version"] = VersionConverter
     app.config.update(
         API_TITLE="Tocsin",
         API_VERSION=VERSION,
@@ -129,6 +137,10 @@ def make_api(app: Flask) -> DocumentedApi:
     api.register_converter(
         IdConverter,
         lambda _converter: {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+    )
+    api.register_converter(
+        VersionConverter,
+        lambda _converter: {"type": "integer", "minimum": 0, "maximum": MAX_VERSION},
     )
     return api
 

@@ -86,28 +86,29 @@ class LinearModel:
         effect = Effect.RAISES if contribution > 0 else Effect.LOWERS
         return Reason(weight.feature, effect, text, value, contribution)
 
+    def numbers(self) -> dict[str, Any]:
+        """All of it, as it is stored and shown."""
+        return {
+            "format": "logistic-regression",
+            "features_version": VERSION,
+            "intercept": self.intercept,
+            "calibration": {"slope": self.slope, "offset": self.offset},
+            "weights": [
+                {
+                    "feature": one.feature,
+                    "mean": one.mean,
+                    "spread": one.spread,
+                    "coefficient": one.coefficient,
+                    "usual": one.usual,
+                    "bounds": one.reference.bounds,
+                    "parts": one.reference.parts,
+                }
+                for one in self.weights
+            ],
+        }
+
     def to_json(self) -> bytes:
-        return json.dumps(
-            {
-                "format": "logistic-regression",
-                "features_version": VERSION,
-                "intercept": self.intercept,
-                "calibration": {"slope": self.slope, "offset": self.offset},
-                "weights": [
-                    {
-                        "feature": one.feature,
-                        "mean": one.mean,
-                        "spread": one.spread,
-                        "coefficient": one.coefficient,
-                        "usual": one.usual,
-                        "bounds": one.reference.bounds,
-                        "parts": one.reference.parts,
-                    }
-                    for one in self.weights
-                ],
-            },
-            allow_nan=False,
-        ).encode()
+        return json.dumps(self.numbers(), allow_nan=False).encode()
 
 
 def read_model(stored: bytes) -> LinearModel:

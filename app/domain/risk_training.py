@@ -38,6 +38,7 @@ class TrainingReason(StrEnum):
     NO_BETTER = "no_better"
     RANKS_WORSE = "ranks_worse"
     BETTER = "better"
+    ACTIVE_CHANGED = "active_changed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ KEEP = {
     "traffic_history": "30 days",
     "redrives": "30 days",
     "silences": "30 days",
+    "predictions": "35 days",
+    "models": "90 days",
 }
 _ROLLUPS = """
     DELETE FROM pggit.webhook_health_rollups r USING (
@@ -151,6 +153,24 @@ _PURGES: dict[str, TextClause] = {
             WHERE finished_at < now() - interval '{KEEP["redrives"]}'
             ORDER BY id LIMIT {BATCH // 100}
         )
+        """  # noqa: S608
+    ),
+    "predictions": text(
+        f"""
+        DELETE FROM pggit_ml.predictions WHERE id IN (
+            SELECT id FROM pggit_ml.predictions
+            WHERE made_at < now() - interval '{KEEP["predictions"]}'
+            ORDER BY made_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    # One that has predicted stays for as long as what it said.
+    "models": text(
+        f"""
+        DELETE FROM pggit_ml.models m
+        WHERE m.trained_at < now() - interval '{KEEP["models"]}' AND m.kind = 'model'
+            AND NOT m.is_active
+            AND NOT EXISTS (SELECT FROM pggit_ml.predictions p WHERE p.model_version = m.version)
         """  # noqa: S608
     ),
     # Who is owed something by a webhook that stays disabled gets an end, and a reason.

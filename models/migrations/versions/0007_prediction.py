@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), sa.Identity(always=False, start=1), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("is_active", sa.Boolean(), server_default="false", nullable=False),
-        sa.Column("features_version", sa.Integer(), nullable=False),
+        sa.Column("features_version", sa.SmallInteger(), nullable=False),
         sa.Column("features", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("horizon_hours", sa.SmallInteger(), nullable=False),
         sa.Column("artifact", sa.LargeBinary(), nullable=True),
@@ -67,6 +67,7 @@ def upgrade() -> None:
             "made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
         sa.Column("horizon_hours", sa.SmallInteger(), nullable=False),
+        sa.Column("features_version", sa.SmallInteger(), nullable=False),
         sa.Column("probability", sa.Float(), nullable=False),
         sa.Column("features", sa.ARRAY(sa.REAL()), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
