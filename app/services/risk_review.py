@@ -25,7 +25,7 @@ MAX_ROWS: Final = 20_000
 # Some webhooks at random, and always the same ones, found by the index of predictions.
 _SAMPLE = f"""
     FROM (SELECT id AS webhook_id FROM pggit.webhooks WHERE is_active AND deleted_at IS NULL
-        ORDER BY hashint8(id) LIMIT {MAX_WEBHOOKS}) some
+        ORDER BY hashint8(id) LIMIT {MAX_WEBHOOKS}) chosen
     JOIN pggit_ml.predictions p USING (webhook_id)
 """  # noqa: S608 - only constants in it
 _RECENT = text(
