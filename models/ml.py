@@ -42,7 +42,7 @@ class RiskModel(Base):
         {"schema": ML_SCHEMA},
     )
 
-    version: Mapped[int] = mapped_column(Integer, Identity(start=1), primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, Identity(start=1), primary_key=True)
     kind: Mapped[str] = mapped_column(Text)
     is_active: Mapped[bool] = mapped_column(server_default="false")
     features_version: Mapped[int] = mapped_column(SmallInteger)

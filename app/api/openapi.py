@@ -19,7 +19,6 @@ from app.errors import Malformed
 from app.version import VERSION
 
 MAX_ID = 10**18 - 1
-MAX_VERSION = 10**9 - 1
 MAX_NESTING = 100
 
 
@@ -32,9 +31,9 @@ class IdConverter(IntegerConverter):
 
 
 class VersionConverter(IntegerConverter):
-    """A version in a path: as an id, but they begin at 0, and an integer holds them."""
+    """A version in a path: as an id, but they begin at 0."""
 
-    regex = r"0|[1-9][0-9]{0,8}"
+    regex = r"0|[1-9][0-9]{0,17}"
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -140,7 +139,7 @@ def make_api(app: Flask) -> DocumentedApi:
     )
     api.register_converter(
         VersionConverter,
-        lambda _converter: {"type": "integer", "minimum": 0, "maximum": MAX_VERSION},
+        lambda _converter: {"type": "integer", "minimum": 0, "maximum": MAX_ID},
     )
     return api
 

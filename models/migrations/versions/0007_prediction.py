@@ -16,7 +16,7 @@ def upgrade() -> None:
     op.execute("CREATE SCHEMA IF NOT EXISTS pggit_ml")
     op.create_table(
         "models",
-        sa.Column("version", sa.Integer(), sa.Identity(always=False, start=1), nullable=False),
+        sa.Column("version", sa.BigInteger(), sa.Identity(always=False, start=1), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("is_active", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("features_version", sa.SmallInteger(), nullable=False),
@@ -61,7 +61,7 @@ def upgrade() -> None:
         "predictions",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("webhook_id", sa.BigInteger(), nullable=False),
-        sa.Column("model_version", sa.Integer(), nullable=False),
+        sa.Column("model_version", sa.BigInteger(), nullable=False),
         sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
