@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from psycopg import sql
+
 from app.domain.cadence import next_check
 from benchmarks.postgres import Connection, number
 
@@ -82,7 +84,11 @@ def passed(connection: Connection, webhooks: Sequence[int]) -> int:
 
 def remove(connection: Connection, webhooks: Sequence[int]) -> None:
     """With all that is known of them."""
-    connection.execute(
-        "DELETE FROM pggit.webhook_health_rollups WHERE webhook_id = ANY(%s)", [list(webhooks)]
-    )
+    for table in ("webhook_health_rollups", "webhook_health_checks"):
+        connection.execute(
+            sql.SQL("DELETE FROM {} WHERE webhook_id = ANY(%s)").format(
+                sql.Identifier("pggit", table)
+            ),
+            [list(webhooks)],
+        )
     connection.execute("DELETE FROM pggit.webhooks WHERE id = ANY(%s)", [list(webhooks)])

@@ -22,7 +22,13 @@ from models.routing import (
     Silence,
 )
 from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
-from models.webhooks import Webhook, WebhookHealth, WebhookHealthCheck, WebhookHealthRollup
+from models.webhooks import (
+    HealthRollupProgress,
+    Webhook,
+    WebhookHealth,
+    WebhookHealthCheck,
+    WebhookHealthRollup,
+)
 
 __all__ = [
     "Alert",
@@ -37,6 +43,7 @@ __all__ = [
     "DeliveryRecord",
     "FollowUp",
     "GroupNews",
+    "HealthRollupProgress",
     "HouseChange",
     "IdempotentRequest",
     "InhibitionRule",

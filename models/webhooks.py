@@ -134,6 +134,9 @@ class WebhookHealthCheck(Base):
     """One check and what came of it. `latency_ms` is the total of its phases.
 
     `decision` says what the rules made of it, where there was something to decide.
+
+    There is no foreign key to webhooks: it would lock the webhook for every check. What a deleted
+    webhook leaves goes with its age, and by age the ids are in order too.
     """
 
     __tablename__ = "webhook_health_checks"
@@ -144,8 +147,8 @@ class WebhookHealthCheck(Base):
     )
 
     id: Mapped[Id]
-    webhook_id: Mapped[int] = mapped_column(ForeignKey(f"{SCHEMA}.webhooks.id", ondelete="CASCADE"))
-    checked_at: Mapped[CreatedAt] = mapped_column(index=True)
+    webhook_id: Mapped[int] = mapped_column(BigInteger)
+    checked_at: Mapped[CreatedAt]
     outcome: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     http_status: Mapped[int | None] = mapped_column(Integer)
@@ -160,6 +163,20 @@ class WebhookHealthCheck(Base):
     in_maintenance: Mapped[bool] = mapped_column(server_default="false")
 
 
+class HealthRollupProgress(Base):
+    """Until when minutes are folded into coarser rollups.
+
+    An index by time would tell too, but each check would pay for it, and a planner that knows
+    little would read by it all that is of one minute.
+    """
+
+    __tablename__ = "webhook_health_rollup_progress"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    resolution: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    folded_until: Mapped[Timestamp]
+
+
 class WebhookHealthRollup(Base):
     """The checks of a webhook that fell into one bucket of `resolution` seconds from `at` on.
 
@@ -167,15 +184,12 @@ class WebhookHealthRollup(Base):
     nothing else here counts. `latency_…` and `sketch` are of those that did not fail (null without
     one); the sketch is a serialised `kll_doubles_sketch` of k = 800.
 
-    There is no foreign key to webhooks: it would be asked for every check, and what a deleted
-    webhook leaves goes with its age.
+    There is no foreign key to webhooks, as there is none of the checks.
     """
 
     __tablename__ = "webhook_health_rollups"
     __table_args__ = (
         CheckConstraint("resolution IN (60, 300, 3600)", name="resolution"),
-        # For the purge, and for the roll-up to find where it stopped.
-        Index("ix_webhook_health_rollups_resolution_at", "resolution", "at"),
         # Room beside each row for its next version: a bucket is written with every check in it.
         {"schema": SCHEMA, "postgresql_with": {"fillfactor": 80}},
     )

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -27,6 +27,7 @@ MAX_BODY_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECT_MS = 10_000
 MAX_ERROR_CHARS = 200
+MAX_PASSED = 4096
 NAME_CHECK_SECONDS = 0.05  # for deadlines that end during a lookup
 MAX_NAP_SECONDS = 0.01
 MAX_REGISTRATION_LOOKUP_SECONDS = 5.0
@@ -97,9 +98,8 @@ class Response(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-# The same few receivers are called over and over; both are pure, and a refusal is not kept.
-_parse_url = lru_cache(maxsize=4096)(parse_url)
-_check_address = lru_cache(maxsize=4096)(check_address)
+# The same few receivers are called over and over; it is pure, and a refusal is not kept.
+_parse_url = lru_cache(maxsize=16384)(parse_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,8 @@ class Guard:
 
     networks: tuple[Network, ...] = ()
     ca_file: str | None = None
+    # The rules are pure, so what passed once passes again. Asked by several threads, which is safe.
+    _passed: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def check_url(self, url: str, *, resolve: bool = True) -> None:
         """Raises EgressRefused for a URL that must not be registered.
@@ -129,7 +131,12 @@ class Guard:
 
     def check_address(self, address: str) -> None:
         """Raises EgressRefused for an address that must not be dialled."""
-        _check_address(address, self.networks)
+        if address in self._passed:
+            return
+        check_address(address, self.networks)
+        if len(self._passed) >= MAX_PASSED:
+            self._passed.clear()
+        self._passed.add(address)
 
     def allows(self, address: str) -> bool:
         """Whether `address` may be dialled."""
@@ -282,16 +289,18 @@ class _Exchange:
             elif self._header_room < 0:
                 message = f"The headers of the answer are over {MAX_HEADER_BYTES} bytes."
             error = message[:MAX_ERROR_CHARS]
+        total_ms = self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000
+        request = self._request
         return Response(
             # 1xx is no answer yet (RFC 9110, 15.2).
             status if status >= 200 else None,
-            self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000,
+            total_ms,
             failure,
             error,
             self._retry_after,
             b"".join(self._body),
-            self._timings() if self._request.fresh_connection else None,
-            _expiry(getinfo(pycurl.INFO_CERTINFO)) if self._request.want_certificate else None,
+            self._timings(total_ms) if request.fresh_connection else None,
+            _expiry(getinfo(pycurl.INFO_CERTINFO)) if request.want_certificate else None,
             self._headers,
         )
 
@@ -300,7 +309,7 @@ class _Exchange:
             return Failure.REFUSED
         return _FAILURES.get(code, Failure.PROTOCOL)
 
-    def _timings(self) -> Timings:
+    def _timings(self, total_ms: float) -> Timings:
         """The phases. libcurl counts each from the start, and leaves 0 for a skipped one."""
         getinfo = self.easy.getinfo
         looked_up = getinfo(pycurl.NAMELOOKUP_TIME)
@@ -310,10 +319,10 @@ class _Exchange:
         answered = getinfo(pycurl.STARTTRANSFER_TIME)
         return Timings(
             dns_ms=self._lookup_ms,
-            connect_ms=max(connected - looked_up, 0.0) * 1000,
-            tls_ms=max(secured - connected, 0.0) * 1000,
-            first_byte_ms=max(answered - sent, 0.0) * 1000,
-            total_ms=self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000,
+            connect_ms=(connected - looked_up) * 1000 if connected > looked_up else 0.0,
+            tls_ms=(secured - connected) * 1000 if secured > connected else 0.0,
+            first_byte_ms=(answered - sent) * 1000 if answered > sent else 0.0,
+            total_ms=total_ms,
         )
 
     def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> object:

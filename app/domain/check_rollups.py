@@ -6,8 +6,8 @@ sketch is exact.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from datasketches import kll_doubles_sketch
 
@@ -19,8 +19,7 @@ RESOLUTIONS = (60, 300, 3600)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRollup:
+class CheckRollup(NamedTuple):
     """The checks of one webhook in some time.
 
     `checks` are all of them. Those `in_maintenance` are counted nowhere else: `failed`, `slow` and

@@ -8,6 +8,7 @@ Every refusal is an `EgressRefused` with a stable reason in snake_case.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import quote
 
@@ -188,13 +189,16 @@ def parse_url(url: str) -> Target:
         address: Address | None = _ipv6(authority["literal"])
         host = f"[{address}]"
     else:
-        host = _ascii_host(authority["name"])
-        address = _ipv4(host)
+        host, address = _named_host(authority["name"])
         host = host if address is None else str(address)
     shown_port = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    path = quote(parts["path"] or "/", safe=_ASCII_PRINTABLE)
-    query = quote(parts["query"] or "", safe=_ASCII_PRINTABLE)
+    path, query = _quoted(parts["path"] or "/"), _quoted(parts["query"] or "")
     return Target(f"{scheme}://{host}{shown_port}{path}{query}", host, port, address)
+
+
+def _quoted(text: str) -> str:
+    """Printable text as printable ASCII."""
+    return text if text.isascii() else quote(text, safe=_ASCII_PRINTABLE)
 
 
 def _port(digits: str | None, default: int) -> int:
@@ -215,6 +219,13 @@ def _ipv6(literal: str) -> IPv6Address:
         return IPv6Address(literal)
     except ValueError:
         raise EgressRefused("bad_host", f"{literal!r} is not an IPv6 address.") from None
+
+
+@lru_cache(maxsize=4096)
+def _named_host(name: str) -> tuple[str, IPv4Address | None]:
+    """The host as it is looked up, and the address where it is one. Many URLs share few hosts."""
+    host = _ascii_host(name)
+    return host, _ipv4(host)
 
 
 def _ascii_host(name: str) -> str:

@@ -4,9 +4,9 @@ As many changes as the policy says within its window, and the webhook flaps: tha
 single changes are not, until it is steady: for half a window nothing has changed.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 DEFAULT_WINDOW_INTERVALS = 30
 DEFAULT_WINDOW_SECONDS = 600
@@ -19,8 +19,7 @@ class FlapReason(StrEnum):
     STEADY = "steady"
 
 
-@dataclass(frozen=True, slots=True)
-class FlapPolicy:
+class FlapPolicy(NamedTuple):
     """So many changes within so many seconds are flapping; None: never."""
 
     changes: int | None
@@ -36,8 +35,7 @@ def flap_policy(
     return FlapPolicy(changes, usual if window_seconds is None else window_seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Flapping:
+class Flapping(NamedTuple):
     """When the health changed lately, the newest last, and since when it flaps, if it does."""
 
     times: tuple[datetime, ...] = ()

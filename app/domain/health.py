@@ -11,10 +11,11 @@ one that depends on others waits until it is known that the failure is not their
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from app.domain.flapping import FlapReason
 
@@ -62,8 +63,8 @@ class CheckDecision(StrEnum):
     PARENT_UNAVAILABLE = "parent_unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPolicy:
+# Named tuples, where every check goes through: frozen dataclasses take three times as long to make.
+class CheckPolicy(NamedTuple):
     """What is asked of a webhook. `expected_status` None means any below 500.
 
     `body_includes` must be in the part of the body that is read, `body_excludes` must not.
@@ -80,14 +81,12 @@ class CheckPolicy:
     headers: tuple[tuple[str, str | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CheckVerdict:
+class CheckVerdict(NamedTuple):
     outcome: CheckOutcome
     reason: CheckReason
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """A status and the counts, all in a row, that it rests on.
 
     `failures` counts failed checks, `slow` those that failed or were slow, `successes` those
@@ -191,7 +190,7 @@ def goes_down(before: Health, after: Health) -> bool:
 
 def held_up(before: Health, after: Health) -> Health:
     """The health of one that goes down, while it is not sure that it does: the counts go on."""
-    return replace(after, status=before.status)
+    return after._replace(status=before.status)
 
 
 @dataclass(frozen=True, slots=True)

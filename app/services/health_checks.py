@@ -103,10 +103,10 @@ _CLAIM = """
         w.headers_encrypted, COALESCE(w.timeout_seconds, :timeout), w.health_check_interval_seconds,
         w.check_method, w.check_expected_status, w.check_max_latency_ms,
         w.check_failure_threshold, w.check_recovery_threshold, w.check_body_includes,
-        w.check_body_excludes, w.check_headers, w.check_min_certificate_days,
-        w.check_flap_changes, w.check_flap_window_seconds, w.depends_on,
+        w.check_body_excludes, NULLIF(w.check_headers, '{{}}'), w.check_min_certificate_days,
+        w.check_flap_changes, w.check_flap_window_seconds, NULLIF(w.depends_on, '{{}}'),
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
-        h.failing_since, h.changed_times, h.flapping_since, h.certificate_told,
+        h.failing_since, NULLIF(h.changed_times, '{{}}'), h.flapping_since, h.certificate_told,
         h.blocked_by IS NOT NULL, parents.count, parents.is_failing, parents.checked_since
 """
 _CLAIM_DUE = text(
@@ -164,17 +164,17 @@ def _check_of(
     recovery_threshold: int,
     body_includes: str | None,
     body_excludes: str | None,
-    wanted_headers: dict[str, str | None],
+    wanted_headers: dict[str, str | None] | None,
     min_certificate_days: int | None,
     flap_changes: int | None,
     flap_window: int | None,
-    depends_on: list[int],
+    depends_on: list[int] | None,
     status: str,
     failures: int,
     slow: int,
     successes: int,
     failing_since: datetime | None,
-    changed_times: list[datetime],
+    changed_times: list[datetime] | None,
     flapping_since: datetime | None,
     certificate_told: bool,
     is_blocked: bool,
@@ -183,7 +183,7 @@ def _check_of(
     parents_checked_since: datetime | None,
 ) -> Check:
     """In the order of what a claim returns."""
-    headers = {name.lower(): value for name, value in wanted_headers.items()}
+    headers = tuple((name.lower(), value) for name, value in (wanted_headers or {}).items())
     return Check(
         webhook_id,
         lease_token,
@@ -198,7 +198,7 @@ def _check_of(
             timeout_seconds=float(timeout),
             fresh_connection=True,
             want_certificate=True,
-            want_headers=tuple(headers),
+            want_headers=tuple(name for name, _ in headers),
         ),
         CheckPolicy(
             tuple(expected_status) if expected_status else None,
@@ -207,20 +207,21 @@ def _check_of(
             recovery_threshold,
             body_includes,
             body_excludes,
-            tuple(headers.items()),
+            headers,
         ),
         flap_policy(flap_changes, flap_window, interval),
         min_certificate_days,
-        Health(HealthStatus(status), failures, slow, successes),
-        Flapping(tuple(changed_times), flapping_since),
+        Health(_STATUSES[status], failures, slow, successes),
+        Flapping(tuple(changed_times or ()), flapping_since),
         failing_since,
         certificate_told,
         is_blocked,
-        tuple(depends_on),
+        tuple(depends_on or ()),
         Parents(bool(parent_is_failing), parents_checked_since) if parents else None,
     )
 
 
+_STATUSES = {status.value: status for status in HealthStatus}
 _USER_AGENT = ("user-agent", USER_AGENT)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from app.adapters.arrays import plain_array, text_array, time_array
 from app.domain.cadence import next_check
 from app.domain.check_rollups import CheckRollup, bucket_of, merge, rollup_of
 from app.domain.events import ChecksDue, DeliveriesQueued, Event
@@ -150,6 +151,9 @@ def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Rec
 
 
 def _rollup_of(one: _Record) -> CheckRollup:
+    if one.result.first is None:
+        verdict, latency = one.result.verdict, one.result.latency_ms
+        return rollup_of(verdict.outcome, latency, in_maintenance=one.in_maintenance)
     return merge(
         rollup_of(of_it.verdict.outcome, of_it.latency_ms, in_maintenance=one.in_maintenance)
         for of_it in _both(one.result)
@@ -163,34 +167,35 @@ def _both(result: CheckResult) -> Sequence[CheckResult]:
 def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
     """The webhooks that were recorded, and whether each is blocked."""
     rows = [(one, of_it, of_it is one.result) for one in records for of_it in _both(one.result)]
-    timings = [of_it.timings or _NO_TIMINGS for _, of_it, _ in rows]
+    results = [of_it for _, of_it, _ in rows]
+    timings = [one.timings or _NO_TIMINGS for one in results]
     dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
     done = session.execute(
         _RECORD,
         {
-            "ids": [of_it.check.webhook_id for _, of_it, _ in rows],
-            "tokens": [of_it.check.lease_token for _, of_it, _ in rows],
-            "are_last": [is_last for _, _, is_last in rows],
-            "intervals": [of_it.check.interval_seconds for _, of_it, _ in rows],
-            "next": [one.next_check_at for one, _, _ in rows],
-            "statuses": [of_it.health.status for _, of_it, _ in rows],
-            "failures": [of_it.health.failures for _, of_it, _ in rows],
-            "slow": [of_it.health.slow for _, of_it, _ in rows],
-            "successes": [of_it.health.successes for _, of_it, _ in rows],
-            "outcomes": [of_it.verdict.outcome for _, of_it, _ in rows],
-            "reasons": [of_it.verdict.reason for _, of_it, _ in rows],
-            "decisions": [
+            "ids": plain_array(one.check.webhook_id for one in results),
+            "tokens": plain_array(one.check.lease_token for one in results),
+            "are_last": plain_array(is_last for _, _, is_last in rows),
+            "intervals": plain_array(one.check.interval_seconds for one in results),
+            "next": time_array(one.next_check_at for one, _, _ in rows),
+            "statuses": plain_array(one.health.status for one in results),
+            "failures": plain_array(one.health.failures for one in results),
+            "slow": plain_array(one.health.slow for one in results),
+            "successes": plain_array(one.health.successes for one in results),
+            "outcomes": plain_array(one.verdict.outcome for one in results),
+            "reasons": plain_array(one.verdict.reason for one in results),
+            "decisions": plain_array(
                 one.decision if is_last else of_it.decision for one, of_it, is_last in rows
-            ],
-            "maintenance": [one.in_maintenance for one, _, _ in rows],
-            "http_statuses": [of_it.http_status for _, of_it, _ in rows],
-            "latencies": [of_it.latency_ms for _, of_it, _ in rows],
-            "errors": [of_it.error for _, of_it, _ in rows],
-            "certificates": [of_it.certificate_expires_at for _, of_it, _ in rows],
-            "dns": list(dns),
-            "connect": list(connect),
-            "tls": list(tls),
-            "first_byte": list(first_byte),
+            ),
+            "maintenance": plain_array(one.in_maintenance for one, _, _ in rows),
+            "http_statuses": plain_array(one.http_status for one in results),
+            "latencies": plain_array(one.latency_ms for one in results),
+            "errors": text_array(one.error for one in results),
+            "certificates": time_array(one.certificate_expires_at for one in results),
+            "dns": plain_array(dns),
+            "connect": plain_array(connect),
+            "tls": plain_array(tls),
+            "first_byte": plain_array(first_byte),
             "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
         },
     )

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.adapters.arrays import bytes_array, plain_array
 from app.domain.check_rollups import RESOLUTIONS, CheckRollup, bucket_of, merge
 
 FINEST = 60
@@ -80,8 +81,10 @@ def check_rollups(
 # records these webhooks now.
 _MINUTES = text(
     f"""
-    SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
-    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at = :at
+    SELECT r.* FROM unnest(CAST(:ids AS bigint[])) AS wanted (id) CROSS JOIN LATERAL (
+        SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
+        WHERE webhook_id = wanted.id AND resolution = {FINEST} AND at = :at LIMIT 1
+    ) r
     """  # noqa: S608
 )
 _PUT = text(
@@ -107,7 +110,7 @@ def add_to_minute(session: Session, at: datetime, added: Sequence[tuple[int, Che
     rollup of what is new."""
     if not added:
         return
-    rows = session.execute(_MINUTES, {"ids": [one for one, _ in added], "at": at})
+    rows = session.execute(_MINUTES, {"ids": plain_array(one for one, _ in added), "at": at})
     there = {row.webhook_id: _rollup_of(row) for row in rows}
     _put(
         session,
@@ -128,15 +131,15 @@ def _put(
         {
             "resolution": resolution,
             "at": at,
-            "ids": [one for one, _ in rollups],
-            "checks": [one.checks for _, one in rollups],
-            "failed": [one.failed for _, one in rollups],
-            "slow": [one.slow for _, one in rollups],
-            "maintenance": [one.in_maintenance for _, one in rollups],
-            "sums": [one.latency_sum_ms for _, one in rollups],
-            "minima": [one.latency_min_ms for _, one in rollups],
-            "maxima": [one.latency_max_ms for _, one in rollups],
-            "sketches": [one.sketch for _, one in rollups],
+            "ids": plain_array(one for one, _ in rollups),
+            "checks": plain_array(one.checks for _, one in rollups),
+            "failed": plain_array(one.failed for _, one in rollups),
+            "slow": plain_array(one.slow for _, one in rollups),
+            "maintenance": plain_array(one.in_maintenance for _, one in rollups),
+            "sums": plain_array(one.latency_sum_ms for _, one in rollups),
+            "minima": plain_array(one.latency_min_ms for _, one in rollups),
+            "maxima": plain_array(one.latency_max_ms for _, one in rollups),
+            "sketches": bytes_array(one.sketch for _, one in rollups),
         },
     )
 
@@ -145,25 +148,30 @@ def _put(
 # in which his transaction began, and is done by then.
 SETTLED_AFTER = timedelta(seconds=60)
 WEBHOOKS_AT_ONCE = 1000
-# More than these are left to the next run, after a long stand-still.
-MAX_BUCKETS = 288
-# Where to go on: with the bucket that was folded last, in case that was interrupted.
-_LAST_FOLDED = text(
-    "SELECT max(at) FROM pggit.webhook_health_rollups WHERE resolution = :resolution"
+# Where to go on. At first with the bucket before this one: nothing older was ever written.
+_PROGRESS = text(
+    """
+    SELECT folded_until FROM pggit.webhook_health_rollup_progress WHERE resolution = :resolution
+    """
 )
-_NEXT_MINUTE = text(
-    f"""
-    SELECT min(at) FROM pggit.webhook_health_rollups
-    WHERE resolution = {FINEST} AND at >= COALESCE(CAST(:at AS timestamptz), '-infinity')
-    """  # noqa: S608
+_FOLDED = text(
+    """
+    INSERT INTO pggit.webhook_health_rollup_progress (resolution, folded_until)
+    VALUES (:resolution, :until)
+    ON CONFLICT (resolution) DO UPDATE
+    SET folded_until = GREATEST(webhook_health_rollup_progress.folded_until, EXCLUDED.folded_until)
+    """
 )
 # By way of the webhooks, so that each part of a bucket is found in the primary key.
 _SOME_WEBHOOKS = text("SELECT id FROM pggit.webhooks WHERE id > :after ORDER BY id LIMIT :limit")
 _TO_FOLD = text(
     f"""
-    SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
-    WHERE webhook_id = ANY(:ids) AND resolution = {FINEST} AND at >= :at AND at < :until
-    ORDER BY webhook_id
+    SELECT r.* FROM unnest(CAST(:ids AS bigint[])) AS wanted (id) CROSS JOIN LATERAL (
+        SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
+        WHERE webhook_id = wanted.id AND resolution = {FINEST} AND at >= :at AND at < :until
+        ORDER BY webhook_id, resolution, at LIMIT :minutes
+    ) r
+    ORDER BY r.webhook_id
     """  # noqa: S608
 )
 
@@ -180,20 +188,18 @@ def fold(unit_of_work: Callable[[], Any]) -> dict[str, int]:
 def _fold(unit_of_work: Callable[[], Any], resolution: int) -> int:
     length = timedelta(seconds=resolution)
     with unit_of_work() as work:
-        at = work.session.scalar(_LAST_FOLDED, {"resolution": resolution})
+        folded_until, now = work.session.scalar(_PROGRESS, {"resolution": resolution}), work.now
+    at = bucket_of(max(folded_until or now - length, now - KEPT[FINEST]), resolution)
     written = 0
-    for _bucket in range(MAX_BUCKETS):
-        with unit_of_work() as work:
-            begin, now = work.session.scalar(_NEXT_MINUTE, {"at": at}), work.now
-        if begin is None or bucket_of(begin, resolution) + length + SETTLED_AFTER > now:
-            break
-        at = bucket_of(begin, resolution)
+    while at + length + SETTLED_AFTER <= now:
         after: int | None = 0
         while after is not None:
             with unit_of_work() as work:
                 after, count = _fold_some(work.session, resolution, at, at + length, after)
             written += count
         at += length
+        with unit_of_work() as work:
+            work.session.execute(_FOLDED, {"resolution": resolution, "until": at})
     return written
 
 
@@ -204,7 +210,10 @@ def _fold_some(
     ids = session.scalars(_SOME_WEBHOOKS, {"after": after, "limit": WEBHOOKS_AT_ONCE}).all()
     if not ids:
         return None, 0
-    rows = session.execute(_TO_FOLD, {"ids": list(ids), "at": at, "until": until})
+    rows = session.execute(
+        _TO_FOLD,
+        {"ids": plain_array(ids), "at": at, "until": until, "minutes": resolution // FINEST},
+    )
     folded = [
         (webhook_id, merge(_rollup_of(row) for row in minutes))
         for webhook_id, minutes in groupby(rows, key=lambda row: row.webhook_id)

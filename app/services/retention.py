@@ -25,11 +25,16 @@ KEEP = {
     "predictions": "35 days",
     "models": "90 days",
 }
+ROLLUPS_BATCH = 20_000
+# By way of the webhooks: there is no index by time (see the model).
 _ROLLUPS = """
     DELETE FROM pggit.webhook_health_rollups r USING (
-        SELECT webhook_id, resolution, at FROM pggit.webhook_health_rollups
-        WHERE resolution = {resolution} AND at < now() - interval '{keep}'
-        ORDER BY at LIMIT {batch}
+        SELECT old.* FROM pggit.webhooks w CROSS JOIN LATERAL (
+            SELECT webhook_id, resolution, at FROM pggit.webhook_health_rollups
+            WHERE webhook_id = w.id AND resolution = {resolution}
+                AND at < now() - interval '{keep}'
+            LIMIT {batch}
+        ) old LIMIT {batch}
     ) old
     WHERE (r.webhook_id, r.resolution, r.at) = (old.webhook_id, old.resolution, old.at)
 """
@@ -60,15 +65,13 @@ _PURGES: dict[str, TextClause] = {
     "health_checks": text(
         f"""
         DELETE FROM pggit.webhook_health_checks WHERE id IN (
-            SELECT id FROM pggit.webhook_health_checks
-            WHERE checked_at < now() - interval '{KEEP["health_checks"]}'
-            ORDER BY checked_at LIMIT {BATCH}
-        )
+            SELECT id FROM pggit.webhook_health_checks ORDER BY id LIMIT {BATCH}
+        ) AND checked_at < now() - interval '{KEEP["health_checks"]}'
         """  # noqa: S608
     ),
     **{
         (name := f"health_rollups_{one}_s"): text(
-            _ROLLUPS.format(resolution=one, keep=KEEP[name], batch=BATCH)
+            _ROLLUPS.format(resolution=one, keep=KEEP[name], batch=ROLLUPS_BATCH)
         )
         for one in KEPT
     },
@@ -107,8 +110,17 @@ _PURGES: dict[str, TextClause] = {
     ),
     "deleted_webhooks": text(
         f"""
-        DELETE FROM pggit.webhooks w WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
-            AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+        WITH old AS MATERIALIZED (
+            SELECT w.id FROM pggit.webhooks w
+            WHERE w.deleted_at < now() - interval '{KEEP["alerts"]}'
+                AND NOT EXISTS (SELECT FROM pggit.deliveries d WHERE d.webhook_id = w.id)
+            LIMIT {BATCH // 1000}
+        ), rollups AS (
+            DELETE FROM pggit.webhook_health_rollups WHERE webhook_id IN (SELECT id FROM old)
+        ), checks AS (
+            DELETE FROM pggit.webhook_health_checks WHERE webhook_id IN (SELECT id FROM old)
+        )
+        DELETE FROM pggit.webhooks WHERE id IN (SELECT id FROM old)
         """  # noqa: S608
     ),
     # A rule that was deleted stays for its groups, and these for the alerts that they told of.

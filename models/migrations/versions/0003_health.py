@@ -81,15 +81,29 @@ def upgrade() -> None:
         schema="pggit",
         postgresql_with={"fillfactor": 80},
     )
-    op.create_index(
-        "ix_webhook_health_rollups_resolution_at",
-        "webhook_health_rollups",
-        ["resolution", "at"],
+    op.create_table(
+        "webhook_health_rollup_progress",
+        sa.Column("resolution", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("folded_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("resolution", name=op.f("pk_webhook_health_rollup_progress")),
         schema="pggit",
     )
     for table, columns in _added().items():
         for column in columns:
             op.add_column(table, column, schema="pggit")
+    # Each check would lock its webhook for the one, and nobody needs the other: by age the ids are
+    # in order too.
+    op.drop_constraint(
+        op.f("fk_webhook_health_checks_webhook_id"),
+        "webhook_health_checks",
+        schema="pggit",
+        type_="foreignkey",
+    )
+    op.drop_index(
+        op.f("ix_webhook_health_checks_checked_at"),
+        table_name="webhook_health_checks",
+        schema="pggit",
+    )
     op.create_index(
         "ix_webhooks_depends_on",
         "webhooks",
@@ -101,7 +115,28 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_webhooks_depends_on", table_name="webhooks", schema="pggit")
+    op.create_index(
+        op.f("ix_webhook_health_checks_checked_at"),
+        "webhook_health_checks",
+        ["checked_at"],
+        schema="pggit",
+    )
+    op.execute(
+        "DELETE FROM pggit.webhook_health_checks c"
+        " WHERE NOT EXISTS (SELECT FROM pggit.webhooks w WHERE w.id = c.webhook_id)"
+    )
+    op.create_foreign_key(
+        op.f("fk_webhook_health_checks_webhook_id"),
+        "webhook_health_checks",
+        "webhooks",
+        ["webhook_id"],
+        ["id"],
+        source_schema="pggit",
+        referent_schema="pggit",
+        ondelete="CASCADE",
+    )
     for table, columns in _added().items():
         for column in reversed(columns):
             op.drop_column(table, column.name, schema="pggit")
+    op.drop_table("webhook_health_rollup_progress", schema="pggit")
     op.drop_table("webhook_health_rollups", schema="pggit")
