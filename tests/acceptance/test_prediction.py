@@ -38,7 +38,7 @@ def get(client: Client, path: str) -> Mapping[str, Any]:
 
 def predicted_webhook(client: Client, system: System) -> int:
     """One with a week of checks, of which the last failed."""
-    webhook = int(client.make_webhook("http://127.0.0.1:9/hook")["id"])
+    webhook = int(client.make_webhook("http://127.0.0.1:9000/hook")["id"])
     with system.sql() as sql:
         sql.execute(WEEK, [webhook])
         sql.execute(LATER, [webhook])
@@ -86,7 +86,7 @@ def test_the_rules_predict_until_there_is_a_model(client: Client, system: System
 
 
 def test_without_checks_there_is_no_risk_and_a_reason(client: Client) -> None:
-    webhook = client.make_webhook("http://127.0.0.1:9/hook", is_active=False)["id"]
+    webhook = client.make_webhook("http://127.0.0.1:9000/hook", is_active=False)["id"]
     risk = get(client, f"/webhooks/{webhook}/risk")
     assert (risk["probability"], risk["made_at"], risk["reasons"]) == (None, None, [])
     assert risk["unknown_because"] == "webhook_inactive"

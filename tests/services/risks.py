@@ -1,21 +1,22 @@
 """Short words for tests of predictions: hours of checks, and outcomes of a simulated fleet."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.domain.check_rollups import CheckRollup, merge, rollup_of
 from app.domain.health import CheckOutcome
 from app.domain.risk_features import HOUR_SECONDS
 from app.services import risk_models, risk_predictions, risk_reports, risk_review, risk_training
-from app.services.health_rollups import _put
 from app.services.risk_figures import hour_of
 from app.services.risk_reports import RiskReport
 from benchmarks.fleet_examples import Examples
-from models import RiskModel
+from models import RiskModel, WebhookHealthRollup
 from tests.services.world import World
 
 WEEK = range(1, 169)
@@ -36,9 +37,18 @@ def put_hours(
 ) -> None:
     """`hours` ago (1: the hour that is just over) → the checks in it."""
     with world.deps.unit_of_work() as work:
-        for ago, rollup in hours.items():
-            at = hour_of(work.now) - timedelta(hours=ago)
-            _put(work.session, resolution, at, [(webhook_id, rollup)])
+        now = hour_of(work.now)
+        rows = [
+            {
+                "webhook_id": webhook_id,
+                "resolution": resolution,
+                "at": now - timedelta(hours=ago),
+                **asdict(rollup),
+            }
+            for ago, rollup in hours.items()
+        ]
+        if rows:
+            work.session.execute(insert(WebhookHealthRollup), rows)
 
 
 def checked_webhook(world: World, **fields: Any) -> int:
