@@ -1,6 +1,6 @@
 """What a prediction is: how likely a webhook becomes unavailable within the horizon, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp
@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.risk_features import Feature
+from app.domain.risk_features import WEEK_HOURS, Feature
 
 Floats = NDArray[np.float64]
 
@@ -68,9 +68,13 @@ class Predictor(Protocol):
     def reasons(self, row: Sequence[float]) -> list[Reason]: ...
 
 
-def in_words(feature: Feature, value: float) -> str:
-    """A figure as a person says it."""
-    return _WORDS[feature](value)
+def in_words(feature: Feature, value: float, usual: float | None = None) -> str:
+    """A figure as a person says it, beside what is usual for it if that is given."""
+    sentence, short = _WORDS[feature]
+    return sentence(value) if usual is None else f"{sentence(value)} (usual: {short(usual)})"
+
+
+_Words = Callable[[float], str]
 
 
 def _percent(part: float) -> str:
@@ -81,37 +85,65 @@ def _times(log_ratio: float) -> str:
     return f"{exp(log_ratio):.2f} times"
 
 
-def _count(count: float, what: str) -> str:
-    return f"{count:.0f} {what}{'' if round(count) == 1 else 's'}"
+def _number(count: float) -> str:
+    return f"{count:.0f}"
 
 
-def _since(hours: float, what: str) -> str:
-    if hours >= 168:
-        return f"no {what} for a week or longer"
-    return (
-        f"a {what} within the last hour" if hours < 1 else f"{_count(hours, 'hour')} since a {what}"
+def _counted(what: str) -> _Words:
+    return lambda count: f"{count:.0f} {what}{'' if round(count) == 1 else 's'}"
+
+
+_hours = _counted("hour")
+
+
+def _since(hours: float) -> str:
+    return "a week or longer" if hours >= WEEK_HOURS else _hours(hours)
+
+
+def _last(what: str) -> _Words:
+    return lambda hours: (
+        f"{what} was within the last hour" if hours < 1 else f"{what} was {_since(hours)} ago"
     )
 
 
-_WORDS: Final = {
-    Feature.FAILURES_IN_A_ROW: lambda it: f"{_count(it, 'failed check')} in a row",
-    Feature.FAILURE_RATE_1H: lambda it: f"{_percent(it)} of checks failed in the last hour",
-    Feature.FAILURE_RATE_6H: lambda it: f"{_percent(it)} of checks failed in the last 6 hours",
-    Feature.FAILURE_RATE_24H: lambda it: f"{_percent(it)} of checks failed in the last 24 hours",
-    Feature.FAILURE_RATE_7D: lambda it: f"{_percent(it)} of checks failed in the last 7 days",
-    Feature.HOURS_SINCE_FAILURE: lambda it: _since(it, "failed check"),
-    Feature.HOURS_SINCE_OUTAGE: lambda it: _since(it, "hour with an outage"),
-    Feature.OUTAGES_24H: lambda it: f"{_count(it, 'outage')} in the last 24 hours",
-    Feature.OUTAGES_7D: lambda it: f"{_count(it, 'outage')} in the last 7 days",
-    Feature.OUTAGE_DAYS_SAME_HOURS: lambda it: (
-        f"an outage in the hours to come on {_count(it, 'day')} of the last 7"
+def _rate(what: str) -> tuple[_Words, _Words]:
+    return lambda part: f"{_percent(part)} of checks {what}", _percent
+
+
+def _ratio(what: str) -> tuple[_Words, _Words]:
+    return lambda log_ratio: f"p95 of {what} is {_times(log_ratio)} the week's median", _times
+
+
+def _count(what: str, when: str) -> tuple[_Words, _Words]:
+    return lambda count: f"{_counted(what)(count)} {when}", _number
+
+
+_WORDS: Final[dict[Feature, tuple[_Words, _Words]]] = {
+    Feature.FAILURES_IN_A_ROW: _count("failed check", "in a row"),
+    Feature.FAILURE_RATE_1H: _rate("failed in the last hour"),
+    Feature.FAILURE_RATE_6H: _rate("failed in the last 6 hours"),
+    Feature.FAILURE_RATE_24H: _rate("failed in the last 24 hours"),
+    Feature.FAILURE_RATE_7D: _rate("failed in the last 7 days"),
+    Feature.HOURS_SINCE_FAILURE: (_last("the last failed check"), _since),
+    Feature.HOURS_SINCE_OUTAGE: (_last("the last hour with an outage"), _since),
+    Feature.OUTAGES_24H: _count("outage", "in the last 24 hours"),
+    Feature.OUTAGES_7D: _count("outage", "in the last 7 days"),
+    Feature.OUTAGE_DAYS_SAME_HOURS: (
+        lambda days: f"outages in the hours to come on {days:.0f} of the last 7 days",
+        _number,
     ),
-    Feature.SLOW_RATE_1H: lambda it: f"{_percent(it)} of checks were slow in the last hour",
-    Feature.SLOW_RATE_24H: lambda it: f"{_percent(it)} of checks were slow in the last 24 hours",
-    Feature.LATENCY_RATIO_1H: lambda it: f"p95 of the last hour {_times(it)} the week's usual",
-    Feature.LATENCY_RATIO_6H: lambda it: f"p95 of the last 6 hours {_times(it)} the week's usual",
-    Feature.LATENCY_TREND_6H: lambda it: f"p95 changes by {_times(it)} an hour over 6 hours",
-    Feature.DELIVERIES_FAILING_HOURS: lambda it: (
-        f"no delivery has succeeded for {_count(it, 'hour')}" if it else "deliveries succeed"
+    Feature.SLOW_RATE_1H: _rate("were slow in the last hour"),
+    Feature.SLOW_RATE_24H: _rate("were slow in the last 24 hours"),
+    Feature.LATENCY_RATIO_1H: _ratio("the last hour"),
+    Feature.LATENCY_RATIO_6H: _ratio("the last 6 hours"),
+    Feature.LATENCY_TREND_6H: (
+        lambda slope: f"each of the last 6 hours had {_times(slope)} the p95 before",
+        _times,
+    ),
+    Feature.DELIVERIES_FAILING_HOURS: (
+        lambda hours: (
+            f"no delivery has succeeded for {_hours(hours)}" if hours else "deliveries succeed"
+        ),
+        _hours,
     ),
 }

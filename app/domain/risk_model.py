@@ -80,9 +80,7 @@ class LinearModel:
 
     def _reason(self, place: int, value: float, contribution: float) -> Reason:
         weight = self.weights[place]
-        text = (
-            f"{in_words(weight.feature, value)} (usual: {in_words(weight.feature, weight.usual)})"
-        )
+        text = in_words(weight.feature, value, weight.usual)
         effect = Effect.RAISES if contribution > 0 else Effect.LOWERS
         return Reason(weight.feature, effect, text, value, contribution)
 

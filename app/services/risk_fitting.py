@@ -1,5 +1,5 @@
 """Fits a model. scikit-learn is imported here, when there is something to fit, and nowhere else:
-it costs a second and some 80 MB, which only the process that trains should pay.
+it costs a second and some 90 MB, which only the process that trains should pay.
 """
 
 from typing import Any, Final

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.domain.risk import Effect
+from app.domain.risk import Effect, in_words
 from app.domain.risk_features import FEATURES, Feature
 from app.domain.risk_model import MAX_BYTES, LinearModel, Weight, read_model
 from app.domain.risk_scores import Reference
@@ -53,11 +53,73 @@ def test_reasons_are_the_strongest_figures_in_words() -> None:
 
     assert (first.name, first.effect, first.value) == ("failure_rate_1h", Effect.RAISES, 0.25)
     assert first.contribution == pytest.approx(log(26))
-    assert first.text == (
-        "25 % of checks failed in the last hour (usual: 0 % of checks failed in the last hour)"
-    )
+    assert first.text == "25 % of checks failed in the last hour (usual: 0 %)"
     assert (second.name, second.effect) == ("outages_7d", Effect.LOWERS)
-    assert second.text.startswith("1 outage in the last 7 days")
+    assert second.text == "1 outage in the last 7 days (usual: 0)"
+
+
+WORDS = [
+    (Feature.FAILURES_IN_A_ROW, 1.0, 0.0, "1 failed check in a row (usual: 0)"),
+    (
+        Feature.FAILURE_RATE_7D,
+        0.0123,
+        0.0,
+        "1.23 % of checks failed in the last 7 days (usual: 0 %)",
+    ),
+    (
+        Feature.HOURS_SINCE_FAILURE,
+        0.0,
+        11.0,
+        "the last failed check was within the last hour (usual: 11 hours)",
+    ),
+    (
+        Feature.HOURS_SINCE_OUTAGE,
+        1.0,
+        168.0,
+        "the last hour with an outage was 1 hour ago (usual: a week or longer)",
+    ),
+    (
+        Feature.HOURS_SINCE_OUTAGE,
+        168.0,
+        168.0,
+        "the last hour with an outage was a week or longer ago (usual: a week or longer)",
+    ),
+    (
+        Feature.OUTAGE_DAYS_SAME_HOURS,
+        4.0,
+        0.0,
+        "outages in the hours to come on 4 of the last 7 days (usual: 0)",
+    ),
+    (
+        Feature.LATENCY_RATIO_1H,
+        log(2),
+        0.0,
+        "p95 of the last hour is 2.00 times the week's median (usual: 1.00 times)",
+    ),
+    (
+        Feature.LATENCY_TREND_6H,
+        log(1.5),
+        0.0,
+        "each of the last 6 hours had 1.50 times the p95 before (usual: 1.00 times)",
+    ),
+    (
+        Feature.DELIVERIES_FAILING_HOURS,
+        2.0,
+        0.0,
+        "no delivery has succeeded for 2 hours (usual: 0 hours)",
+    ),
+    (Feature.DELIVERIES_FAILING_HOURS, 0.0, 0.0, "deliveries succeed (usual: 0 hours)"),
+]
+
+
+@pytest.mark.parametrize(("feature", "value", "usual", "text"), WORDS)
+def test_figures_in_words(feature: Feature, value: float, usual: float, text: str) -> None:
+    assert in_words(feature, value, usual) == text
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_every_figure_has_words(feature: Feature) -> None:
+    assert in_words(feature, 3.0) in in_words(feature, 3.0, 1.0)
 
 
 def test_there_are_five_reasons_at_most() -> None:

@@ -1,7 +1,6 @@
 """Short words for tests of predictions: hours of checks, and outcomes of a simulated fleet."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,7 +42,7 @@ def put_hours(
                 "webhook_id": webhook_id,
                 "resolution": resolution,
                 "at": now - timedelta(hours=ago),
-                **asdict(rollup),
+                **rollup._asdict(),
             }
             for ago, rollup in hours.items()
         ]

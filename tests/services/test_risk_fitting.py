@@ -110,7 +110,7 @@ def test_an_hour_is_the_sum_of_its_checks(fleet: Fleet) -> None:
 
 
 def test_only_who_fits_imports_scikit_learn() -> None:
-    """It costs a second and some 80 MB."""
+    """It costs a second and some 90 MB."""
     code = (
         "import sys, app.factory, app.services.risk_fitting\n"
         "print({'sklearn', 'scipy'} & set(sys.modules))"

@@ -107,7 +107,7 @@ def test_it_is_trained_takes_over_and_yields_to_nothing_worse(
     assert 0 < report.probability < 1
     strongest = report.reasons[0]
     assert strongest.contribution is not None
-    assert any(one.text.startswith("2 failed checks in a row (usual: 0") for one in report.reasons)
+    assert any(one.text.startswith("2 failed checks in a row (usual: 0)") for one in report.reasons)
 
     # Webhooks are as they were, so nothing has drifted; then they are three times as slow.
     reviewed = review(world)

@@ -91,7 +91,7 @@ class ReasonSchema(Schema):
     name = fields.String(metadata={"description": "A feature, or a rule."})
     effect = fields.String(metadata={"enum": [effect.value for effect in Effect]})
     text = fields.String(
-        metadata={"example": "25 % of checks failed in the last hour (usual: 0 % of …)"}
+        metadata={"example": "25 % of checks failed in the last hour (usual: 0 %)"}
     )
     value = fields.Float()
     contribution = fields.Float(
