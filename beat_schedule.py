@@ -76,4 +76,16 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Delete history that is past its retention.",
     },
+    "predict-risk": {
+        "task": "risk.predict",
+        "interval_seconds": 300,
+        "lane": "jobs",
+        "description": "Predict each webhook once an hour, and say what came of older predictions.",
+    },
+    "train-risk-model": {
+        "task": "risk.train",
+        "interval_seconds": 86_400,
+        "lane": "jobs",
+        "description": "Train a model of risk if enough is known; look how the active one does.",
+    },
 }

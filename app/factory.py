@@ -22,6 +22,7 @@ from app.api import (
     inhibition_rules,
     jobs,
     metrics,
+    prediction,
     redrives,
     requests,
     routing,
@@ -59,6 +60,7 @@ RESOURCES = (
     baselines,
     incidents,
     anomalies,
+    prediction,
     jobs,
     system,
 )

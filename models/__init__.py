@@ -22,6 +22,7 @@ from models.metrics import (
     MetricSeries,
     metric_samples,
 )
+from models.ml import RiskModel, RiskPrediction
 from models.routing import (
     AlertGroup,
     FollowUp,
@@ -71,6 +72,8 @@ __all__ = [
     "RecalcSchedule",
     "Redrive",
     "RedriveShare",
+    "RiskModel",
+    "RiskPrediction",
     "RoutingRule",
     "Silence",
     "TokenRevocation",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 SCHEMA = "pggit"
 TRAFFIC_SCHEMA = "pggit_traffic"
 ANALYTICS_SCHEMA = "pggit_analytics"
+ML_SCHEMA = "pggit_ml"
 
 
 class Base(DeclarativeBase):

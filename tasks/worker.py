@@ -11,7 +11,13 @@ settings = load_settings()
 celery = Celery(
     "tocsin",
     broker=settings.redis_url,
-    include=["tasks.baselines", "tasks.deliver", "tasks.health", "tasks.housekeeping"],
+    include=[
+        "tasks.baselines",
+        "tasks.deliver",
+        "tasks.health",
+        "tasks.housekeeping",
+        "tasks.prediction",
+    ],
 )
 celery.conf.update(
     # The rows in PostgreSQL are the results; a result backend would be one more thing to lose.

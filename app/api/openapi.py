@@ -31,6 +31,12 @@ class IdConverter(IntegerConverter):
     regex = r"[1-9][0-9]{0,17}"
 
 
+class VersionConverter(IntegerConverter):
+    """A version in a path: as an id, but they begin at 0."""
+
+    regex = r"0|[1-9][0-9]{0,17}"
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
@@ -121,6 +127,7 @@ class DocumentedApi(Api):
 
 def make_api(app: Flask) -> DocumentedApi:
     app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["version"] = VersionConverter
     app.config.update(
         API_TITLE="Tocsin",
         API_VERSION=VERSION,
@@ -146,6 +153,10 @@ def make_api(app: Flask) -> DocumentedApi:
     api.register_converter(
         IdConverter,
         lambda _converter: {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+    )
+    api.register_converter(
+        VersionConverter,
+        lambda _converter: {"type": "integer", "minimum": 0, "maximum": MAX_ID},
     )
     return api
 

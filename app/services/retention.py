@@ -28,6 +28,8 @@ KEEP = {
     # A month more than its last rollup, since these go by the partition.
     "metric_series": "430 days",
     "incidents": "30 days",
+    "predictions": "35 days",
+    "models": "90 days",
 }
 ROLLUPS_BATCH = 20_000
 # By way of the webhooks: there is no index by time (see the model).
@@ -236,6 +238,24 @@ _PURGES: dict[str, TextClause] = {
             WHERE finished_at < now() - interval '{KEEP["redrives"]}'
             ORDER BY id LIMIT {BATCH // 100}
         )
+        """  # noqa: S608
+    ),
+    "predictions": text(
+        f"""
+        DELETE FROM pggit_ml.predictions WHERE id IN (
+            SELECT id FROM pggit_ml.predictions
+            WHERE made_at < now() - interval '{KEEP["predictions"]}'
+            ORDER BY made_at LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
+    # One that has predicted stays for as long as what it said.
+    "models": text(
+        f"""
+        DELETE FROM pggit_ml.models m
+        WHERE m.trained_at < now() - interval '{KEEP["models"]}' AND m.kind = 'model'
+            AND NOT m.is_active
+            AND NOT EXISTS (SELECT FROM pggit_ml.predictions p WHERE p.model_version = m.version)
         """  # noqa: S608
     ),
     # Who is owed something by a webhook that stays disabled gets an end, and a reason.

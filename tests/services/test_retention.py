@@ -47,6 +47,23 @@ KINDS = {
         " VALUES (CAST(:age AS text), 'deliver', 1, now() - CAST(:age AS interval))",
         "pggit.workers",
     ),
+    "predictions": (
+        "WITH made AS (INSERT INTO pggit_ml.models (version, kind, features_version, features,"
+        " horizon_hours, decision, detail, trained_at)"
+        " VALUES (0, 'rules', 1, '{}', 6, 'stated', '', now() - interval '99 days')"
+        " ON CONFLICT DO NOTHING)"
+        " INSERT INTO pggit_ml.predictions (webhook_id, model_version, as_of, made_at,"
+        " horizon_hours, features_version, probability, features)"
+        " SELECT id, 0, now() - CAST(:age AS interval), now() - CAST(:age AS interval), 6, 1, 0.1,"
+        " '{}' FROM pggit.webhooks",
+        "pggit_ml.predictions",
+    ),
+    "models": (
+        "INSERT INTO pggit_ml.models (kind, features_version, features, horizon_hours, artifact,"
+        " decision, detail, trained_at)"
+        " VALUES ('model', 1, '{}', 6, '', 'no_better', '', now() - CAST(:age AS interval))",
+        "pggit_ml.models",
+    ),
     "redrives": (
         "INSERT INTO pggit.redrives (filter, status, total, created_by, created_at, finished_at)"
         " VALUES ('{}', 'finished', 0, 'x', now() - interval '90 days',"
@@ -65,6 +82,8 @@ KINDS = {
         ("token_revocations", "-1 minute", "1 minute"),
         ("workers", "23 hours", "25 hours"),
         ("redrives", "29 days 23 hours", "30 days 1 hour"),
+        ("predictions", "34 days 23 hours", "35 days 1 hour"),
+        ("models", "89 days 23 hours", "90 days 1 hour"),
     ],
 )
 def test_each_kind_has_its_time(world: World, kind: str, young: str, old: str) -> None:
@@ -75,6 +94,23 @@ def test_each_kind_has_its_time(world: World, kind: str, young: str, old: str) -
     assert purge(world) == {kind: 1}
     assert count(world, table) == 1
     assert purge(world) == {}
+
+
+def test_a_model_stays_while_it_predicts_or_what_it_said_is_there(world: World) -> None:
+    webhook = world.webhook()
+    make, table = KINDS["models"]
+    for _ in range(3):
+        world.sql(make, age="91 days")
+    versions = [row[0] for row in world.sql("SELECT version FROM pggit_ml.models ORDER BY 1")]
+    world.sql("UPDATE pggit_ml.models SET is_active = true WHERE version = :v", v=versions[0])
+    world.sql(
+        "INSERT INTO pggit_ml.predictions (webhook_id, model_version, as_of, horizon_hours,"
+        " features_version, probability, features) VALUES (:id, :v, now(), 6, 1, 0.1, '{}')",
+        id=webhook,
+        v=versions[1],
+    )
+    assert purge(world) == {"models": 1}
+    assert count(world, table) == 2
 
 
 def age_alerts(world: World, age: str) -> None:
