@@ -82,13 +82,14 @@ def checked(connection: Connection, webhooks: Sequence[int]) -> int:
 
 
 def passed(connection: Connection, webhooks: Sequence[int]) -> int:
-    """Of how many one check is in the history and in a rollup, and passed."""
+    """Of how many the rollups have as many checks as the history, and all passed."""
     return number(
         connection,
-        "SELECT count(*) FROM pggit.webhook_health_rollups r"
-        " JOIN pggit.webhook_health_checks c ON c.webhook_id = r.webhook_id"
-        " WHERE r.webhook_id BETWEEN %s AND %s AND r.resolution = 60"
-        " AND (r.checks, r.failed) = (1, 0) AND c.outcome = 'passed'",
+        "SELECT count(*) FROM (SELECT webhook_id, sum(checks) AS n FROM"
+        " pggit.webhook_health_rollups WHERE webhook_id BETWEEN %s AND %s AND resolution = 60"
+        " AND failed = 0 GROUP BY 1) r JOIN (SELECT webhook_id, count(*) AS n"
+        " FROM pggit.webhook_health_checks WHERE outcome = 'passed' GROUP BY 1) c"
+        " USING (webhook_id, n)",
         webhooks[0],
         webhooks[-1],
     )

@@ -6,9 +6,9 @@ Measured in turns, each against the same target, a server that is hardly there, 
 without TLS:
 
 - Tocsin as `make run` starts it: one worker process of the health lane (`python -m tasks health
-  1`), and PostgreSQL with fsync. So many webhooks become due at once; each is claimed, probed
-  through the egress guard, judged, and recorded: its health, its history, its rollup. From the
-  first probe that the target sees until all are recorded.
+  1`), and PostgreSQL with fsync. So many webhooks become due at once, each of which was checked
+  once before; each is claimed, probed through the egress guard, judged, and recorded: its health,
+  its history, its rollup. From the first probe that the target sees until all are recorded.
 - Prometheus blackbox_exporter 0.23 from Debian, asked for `/probe` by `--callers` callers at once
   over connections that are kept alive. It answers each with its metrics, and keeps nothing. From
   the first probe until the last answer.
@@ -81,7 +81,7 @@ def _measured(
         "target": [target.pid],
     }
     used = {who: machine.cpu_seconds(ids) for who, ids in processes.items()}
-    used_here, before = time.process_time(), machine.Ticks.now()
+    used_here, before, fired_at = time.process_time(), machine.Ticks.now(), time.time()
     count_failed = probe()
     ended_at = time.time()
     here = time.process_time() - used_here
@@ -90,7 +90,12 @@ def _measured(
     ours = sum(cpu.values()) + here
     # What this process does beside Tocsin is to look whether it is over.
     cpu["callers"] = here if name == PEER else 0.0
-    failed, times = count_failed(), target.times(run)
+    failed = count_failed()
+    times = {
+        number: came
+        for number, all_of_it in target.times(run).items()
+        if (came := [at for at in all_of_it if at >= fired_at])
+    }
     received = sum(map(len, times.values()))
     seconds = ended_at - min((at[0] for at in times.values()), default=ended_at)
     void = None
@@ -120,17 +125,13 @@ class Tocsin:
         self._count = count
 
     def measure(self, run: str) -> ProbeRound:
-        urls = [self._target.url(f"{run}-warm-up", 0), self._target.url(run, 0)]
         with opened(self._settings) as tocsin, connect(self._settings.database_url) as connection:
-            patterns = [*tocsin.make_webhooks(urls, active=True)]
-            fleet.put_off(connection, patterns)
-            warm, webhooks = (
-                fleet.multiply(connection, like, count)
-                for like, count in zip(patterns, (WARM_UP, self._count), strict=True)
-            )
-            tidy_up(self._settings.database_url)
+            (like,) = tocsin.make_webhooks([self._target.url(run, 0)], active=True)
+            fleet.put_off(connection, [like])
+            webhooks = fleet.multiply(connection, like, self._count)
             with tocsin.workers(1, lane="health") as pids:
-                _probe_all(connection, warm)()
+                _probe_all(connection, webhooks)
+                tidy_up(self._settings.database_url)
                 made = _measured(
                     self.name,
                     self._target,
@@ -139,12 +140,12 @@ class Tocsin:
                     pids,
                     lambda: _probe_all(connection, webhooks),
                 )
-            fleet.remove(connection, [*patterns, *warm, *webhooks])
+            fleet.remove(connection, [like, *webhooks])
         return made
 
 
 def _probe_all(connection: Connection, webhooks: Sequence[int]) -> Callable[[], int]:
-    """Has all of them checked; of how many no check that passed is recorded."""
+    """Has all of them checked; of how many it is not recorded that all checks passed."""
     recorded = fleet.recorded(connection) + len(webhooks)
     fleet.make_due(connection, webhooks)
     try:

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 CAPACITY = 512
 # A batch is recorded when so many have come, or after so long.
-ENOUGH = 128
+ENOUGH = 256
 WAIT_SECONDS = 0.05
 PASS_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.1

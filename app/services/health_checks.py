@@ -95,8 +95,8 @@ _CLAIM = """
             CASE WHEN bool_and(p.last_check_at IS NOT NULL) THEN min(p.last_check_at) END
                 AS checked_since
         FROM pggit.webhook_health_metrics p JOIN pggit.webhooks pw ON pw.id = p.webhook_id
-        WHERE p.webhook_id = ANY(w.depends_on) AND pw.is_active AND pw.deleted_at IS NULL
-            AND p.blocked_by IS NULL AND p.health_status <> 'unavailable'
+        WHERE w.depends_on <> '{{}}' AND p.webhook_id = ANY(w.depends_on)
+            AND pw.is_active AND pw.deleted_at IS NULL AND p.blocked_by IS NULL AND p.health_status <> 'unavailable'
     ) parents
     WHERE h.webhook_id = due.webhook_id
     RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.name, w.url,

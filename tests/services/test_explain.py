@@ -10,7 +10,7 @@ from app.errors import NotFound
 from app.services import traffic_reports
 from app.services.explain import explain
 from app.services.traffic import TrafficWatch
-from tests.services.test_health_checks import ONCE, check_now
+from tests.services.checking import ONCE, check_now
 from tests.services.test_traffic import hear
 from tests.services.world import World, delivered, failed, retrying, stored_matcher
 

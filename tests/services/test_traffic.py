@@ -18,7 +18,7 @@ from app.services.raising import Draft
 from app.services.traffic import TrafficWatch
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.waiting import eventually
-from tests.services.test_health_checks import ONCE, check_now
+from tests.services.checking import ONCE, check_now
 from tests.services.world import World, at_once, delivered, failed, retrying
 
 SCHEDULE = (0, 600, 600, 600)
