@@ -93,10 +93,12 @@ def is_silent(buckets: Buckets, now: datetime) -> bool:
 
 def correlation(one: Buckets, other: Buckets) -> float:
     """Pearson's, over the buckets that both have; 0 where these are too few or do not vary."""
-    _common, here, there = np.intersect1d(one.at, other.at, return_indices=True)
-    if len(here) < LEAST_COMMON:
-        return 0.0
-    return pearson(one.means[here], other.means[there])
+    if np.array_equal(one.at, other.at):  # as most have: much sooner known than found
+        a, b = one.means, other.means
+    else:
+        _common, here, there = np.intersect1d(one.at, other.at, return_indices=True)
+        a, b = one.means[here], other.means[there]
+    return pearson(a, b) if len(a) >= LEAST_COMMON else 0.0
 
 
 def pearson(one: Floats, other: Floats) -> float:

@@ -26,6 +26,8 @@ SENDING = re.compile(
     r"POST /api/v1/(alerts\b.*|deliveries/.*|jobs/.*/run|webhooks/{webhook_id}/(check|test))"
     r"|POST /api/v1/metrics"
     r"|(PUT|DELETE) /api/v1/traffic/pause|POST /api/v1/webhooks/{webhook_id}/traffic/open"
+    # As running a job; going back loses nothing.
+    r"|POST /api/v1/baselines/(recalculate|rollback)"
     # Muting for a time is like acknowledging: who is on call must be able to.
     r"|(POST|PUT|PATCH|DELETE) /api/v1/silences\b.*"
 )

@@ -87,6 +87,9 @@ def versions(client: Client, **filters: Any) -> list[tuple[int, str]]:
 def test_a_week_of_samples_gives_a_baseline_that_an_incident_does_not_spoil(
     client: Client, system: System
 ) -> None:
+    # Inactive: no tick makes a version of its own in between.
+    asked_only = {"operation": PAY, "is_active": False}
+    assert client.post(SCHEDULES, json=asked_only).status_code == 201
     week = between(top_of_hour() - WEEK, top_of_hour())
     send(client, PAY, week, 100)
     assert recalculate(client)["result"]["succeeded"] == 1
@@ -141,7 +144,8 @@ def test_operations_get_a_schedule_and_a_baseline_by_themselves(client: Client) 
     assert recalculate(client, None)["result"]["succeeded"] >= 1
     (schedule,) = page(client.get(SCHEDULES, params={"operation": PAY}))["items"]
     assert schedule["is_default"]
-    assert (schedule["last_status"], schedule["last_version"]) == ("succeeded", 1)
+    assert schedule["last_status"] == "succeeded"
+    assert schedule["last_version"] == baseline(client)["version"]
     assert (schedule["frequency_seconds"], schedule["lookback_days"]) == (86_400, 28)
     assert schedule["minimum_samples"] == 100
     assert schedule["next_run_at"] > schedule["last_run_at"]
@@ -149,7 +153,7 @@ def test_operations_get_a_schedule_and_a_baseline_by_themselves(client: Client) 
 
 def test_nobody_asks_for_an_operation_without_samples(client: Client) -> None:
     refused(client.post(f"{BASELINES}/recalculate", json={"operation": "x"}), 422, "operation")
-    assert page(client.get(BASELINES))["items"] == []
+    assert page(client.get(BASELINES, params={"operation": "x"}))["items"] == []
 
 
 BODY = {"operation": PAY}
@@ -183,7 +187,7 @@ class TestSchedules:
         assert made.items() >= (BODY | DEFAULTS | {"is_default": False}).items()
         path = f"{SCHEDULES}/{made['id']}"
         assert client.get(path).json() == made
-        assert page(client.get(SCHEDULES))["items"] == [made]
+        assert page(client.get(SCHEDULES, params={"operation": PAY}))["items"] == [made]
 
         full = client.put(path, json=FULL).json()
         assert full == made | FULL | {"updated_at": full["updated_at"]}

@@ -22,7 +22,7 @@ from app.services.recalculation import recalculate
 from app.services.retention import purge
 from models import RecalcSchedule
 from tests.services.series import every, feed
-from tests.services.world import World, at_once
+from tests.services.world import World, overlapping
 
 PAY = "checkout/pay"
 WEEK = timedelta(days=7)
@@ -227,13 +227,28 @@ class TestRecalculation:
 
 class TestWhoWorksOnIt:
     def test_a_schedule_is_one_workers_at_a_time(self, world: World) -> None:
+        """Also while the first has not committed yet."""
         plan(world)
 
         def claim() -> object:
             with world.deps.unit_of_work() as work:
                 return schedules.claim_due(work.session, work.now)
 
-        assert sum(one is not None for one in at_once(*[claim] * 6)) == 1
+        second = overlapping(world, lambda work: schedules.claim_due(work.session, work.now), claim)
+        assert second is None
+        assert claim() is None
+        assert world.one("SELECT count(lease_token) FROM pggit.baseline_recalc_schedule") == 1
+
+    def test_who_dies_gives_its_schedule_back_in_time(self, world: World) -> None:
+        feed_usual(world, PAY, timedelta(days=1))
+        plan(world)
+        with world.deps.unit_of_work() as work:
+            assert schedules.claim_due(work.session, work.now)
+        assert run(world) == {}
+        world.sql(
+            "UPDATE pggit.baseline_recalc_schedule SET leased_until = now() - interval '1 second'"
+        )
+        assert run(world) == {"succeeded": 1}
 
     def test_who_lost_its_lease_changes_nothing(self, world: World) -> None:
         feed_usual(world, PAY, timedelta(days=1))

@@ -191,6 +191,7 @@ def test_several_workers_open_one(world: World) -> None:
     for operation in ("api", "db"):
         degrade(world, operation, 30)
     at_once(*[lambda: run(world)] * 4)
+    run(world)
     assert len(all_incidents(world)) == 1
 
 
