@@ -65,14 +65,13 @@ def test_a_jump_is_one_alert_that_explains_itself_and_ends(
     assert alert["title"].startswith("checkout: p95 41")
     settled(client, alert["id"])
 
-    send(client, now, normal(5, 0))
+    send(client, now, normal(5, 1))
 
     def is_over() -> bool:
         (found,) = [one for one in listed(client) if one["id"] == anomaly["id"]]
         return found["end_reason"] == "back_to_normal"
 
-    # The last of these minutes must come to its end first.
-    eventually(is_over, 90, "the end of the anomaly")
+    eventually(is_over, 60, "the end of the anomaly")
     alert = client.get(f"/api/v1/alerts/{alert['id']}").json()
     assert (alert["status"], alert["resolved_by"], alert["count"]) == ("resolved", "anomaly", 1)
     settled(client, alert["id"])
