@@ -45,7 +45,7 @@ def reading(score: float = 0.0, starts: bool = False, **fields: Any) -> Reading:
     ],
 )
 def test_an_anomaly_begins(starts: bool, learnt: int, turn: Turn) -> None:
-    verdict = judge(None, AT - MINUTE, AT, 412.0, reading(1.0, starts), learnt)
+    verdict = judge(None, AT - MINUTE, AT, 200.0, reading(1.0, starts), learnt)
     assert verdict.turn is turn
     assert verdict.open == (Open(USUAL, None, AT) if turn is Turn.BEGINS else None)
 
