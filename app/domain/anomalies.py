@@ -1,5 +1,6 @@
 """Anomalies of an operation: when one begins and ends, how severe it is, and why, in a sentence."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,9 @@ TOO_OLD_TO_TELL: Final = timedelta(minutes=10)
 # In parts of the bar that the score has reached.
 WARNING_FROM: Final = 1.5
 CRITICAL_FROM: Final = 3.0
+# In widths of what was usual, that the value is off it.
+WARNING_OFF: Final = 1.0
+CRITICAL_OFF: Final = 3.0
 # Back among what was usual for so long, and it is over.
 CALM_FOR: Final = timedelta(minutes=5)
 # A little more than what was usual is still no incident: in parts of its width, on either side.
@@ -68,8 +72,8 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An anomaly that is not over. `calm_since`: the first of the last values in a row that were
-    among what was usual. `odd_at`: the last time that the detector found it odd.
+    """An anomaly that is not over. `calm_since`: when the last values in a row that were among
+    what was usual began. `odd_at`: the last time that the detector found it odd.
     """
 
     usual: Usual
@@ -87,17 +91,26 @@ class Verdict:
 
 
 def judge(
-    now_open: Open | None, at: datetime, value: float, reading: Reading, learnt: int
+    now_open: Open | None,
+    since: datetime,
+    at: datetime,
+    value: float,
+    reading: Reading,
+    learnt: int,
 ) -> Verdict:
-    """`at`: the end of the value's minute. `learnt`: how many values the detector had seen."""
+    """The value is of `since` to `at`. `learnt`: how many the detector had seen before."""
     if now_open is None:
-        if not reading.starts or learnt < LEARNT_FIRST:
+        usual = Usual(reading.low, reading.high)
+        # The detector tells an incident once and is quiet then. What comes after an anomaly that
+        # is over is another one, where the value says so itself.
+        is_another = reading.score >= reading.bar and not is_usual(usual, value)
+        if learnt < LEARNT_FIRST or not (reading.starts or is_another):
             return Verdict(Turn.NOTHING)
-        return Verdict(Turn.BEGINS, Open(Usual(reading.low, reading.high), None, at))
+        return Verdict(Turn.BEGINS, Open(usual, None, at))
     is_calm = is_usual(now_open.usual, value) or (
         reading.seasonal and is_usual(Usual(reading.low, reading.high), value)
     )
-    calm_since = (now_open.calm_since or at) if is_calm else None
+    calm_since = (now_open.calm_since or since) if is_calm else None
     odd_at = at if reading.score >= reading.bar else now_open.odd_at
     becomes = Open(now_open.usual, calm_since, odd_at)
     if calm_since is not None and at - calm_since >= CALM_FOR:
@@ -113,12 +126,25 @@ def is_usual(usual: Usual, value: float) -> bool:
     return usual.low - room <= value <= usual.high + room
 
 
-def severity_of(score: float, bar: float) -> Severity:
-    """An anomaly of severity info is listed, and wakes nobody."""
+def off_by(usual: Usual, value: float) -> float:
+    """How far a value is off what was usual, in widths of that."""
+    off = max(value - usual.high, usual.low - value, 0.0)
+    width = usual.high - usual.low
+    if off == 0:
+        return 0.0
+    return off / width if width > 0 else math.inf
+
+
+def severity_of(score: float, bar: float, off: float) -> Severity:
+    """By the score, or by how far the value is off (`off_by`), whichever says more.
+
+    Far off alone is not critical. An anomaly of severity info is listed, and wakes nobody.
+    """
     reached = score / bar
-    if reached >= CRITICAL_FROM:
+    if reached >= CRITICAL_FROM or (off >= CRITICAL_OFF and reached >= WARNING_FROM):
         return Severity.CRITICAL
-    return Severity.WARNING if reached >= WARNING_FROM else Severity.INFO
+    is_warning = reached >= WARNING_FROM or off >= WARNING_OFF
+    return Severity.WARNING if is_warning else Severity.INFO
 
 
 def may_be_told(severity: Severity, at: datetime, now: datetime) -> bool:

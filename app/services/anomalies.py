@@ -17,6 +17,7 @@ from app.domain.anomalies import (
     Usual,
     Verdict,
     may_be_told,
+    off_by,
     sentence,
     severity_of,
 )
@@ -110,7 +111,7 @@ def _begin(session: Session, operation: str, minute: Minute, becomes: Open) -> A
         odd_at=minute.ends_at,
         last_at=minute.ends_at,
         score=reading.score,
-        severity=severity_of(reading.score, reading.bar),
+        severity=severity_of(reading.score, reading.bar, off_by(becomes.usual, minute.value)),
     )
     usual = usual_for(session, operation, minute.ends_at)
     if usual is not None:
@@ -124,13 +125,13 @@ def _begin(session: Session, operation: str, minute: Minute, becomes: Open) -> A
 def _go_on(session: Session, row: Anomaly, minute: Minute, becomes: Open) -> None:
     row.calm_since, row.odd_at, row.last_at = becomes.calm_since, becomes.odd_at, minute.ends_at
     reading = minute.reading
-    severity = severity_of(reading.score, reading.bar)
     if reading.score > row.score:
         row.score = reading.score
         usual = usual_for(session, row.operation, minute.ends_at)
         _explain(session, row, minute, usual or becomes.usual)
-        if _RANK[severity] > _RANK[Severity(row.severity)]:
-            row.severity = severity
+    if reading.score >= reading.bar:
+        severity = severity_of(reading.score, reading.bar, off_by(becomes.usual, minute.value))
+        row.severity = max(Severity(row.severity), severity, key=_RANK.__getitem__)
 
 
 def _explain(session: Session, row: Anomaly, minute: Minute, usual: Usual) -> None:

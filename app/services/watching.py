@@ -264,7 +264,7 @@ def _feed(watched: _Watched) -> tuple[int, bool]:
         learnt = detector.seen
         minute = Minute(at, at + MINUTE, value, detector.feed(at.timestamp(), value))
         if row.judged_until is None or at >= row.judged_until:
-            verdict = judge(as_open(anomaly), minute.ends_at, value, minute.reading, learnt)
+            verdict = judge(as_open(anomaly), at, minute.ends_at, value, minute.reading, learnt)
             if verdict.turn is not Turn.NOTHING:
                 anomaly = follow(context, row.operation, anomaly, minute, verdict)
         row.low, row.high = minute.reading.low, minute.reading.high
@@ -291,7 +291,7 @@ def _look_ahead(watched: _Watched) -> int:
         value, learnt = value_of(rollup), detector.seen
         reading = detector.feed(at.timestamp(), value)
         minute = Minute(at, min(at + MINUTE, now), value, reading)
-        verdict = judge(as_open(anomaly), minute.ends_at, value, reading, learnt)
+        verdict = judge(as_open(anomaly), at, minute.ends_at, value, reading, learnt)
         is_worse = anomaly is not None and reading.score > anomaly.score
         if verdict.turn is Turn.BEGINS or (verdict.turn is Turn.GOES_ON and is_worse):
             follow(context, row.operation, anomaly, minute, verdict)

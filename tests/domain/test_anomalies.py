@@ -1,5 +1,6 @@
 """Anomalies: the rules, by table."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.domain.anomalies import (
     may_be_told,
     may_judge_early,
     number,
+    off_by,
     sentence,
     severity_of,
     time_of_week,
@@ -43,7 +45,7 @@ def reading(score: float = 0.0, starts: bool = False, **fields: Any) -> Reading:
     ],
 )
 def test_an_anomaly_begins(starts: bool, learnt: int, turn: Turn) -> None:
-    verdict = judge(None, AT, 412.0, reading(1.0, starts), learnt)
+    verdict = judge(None, AT - MINUTE, AT, 200.0, reading(1.0, starts), learnt)
     assert verdict.turn is turn
     assert verdict.open == (Open(USUAL, None, AT) if turn is Turn.BEGINS else None)
 
@@ -82,32 +84,56 @@ def test_an_anomaly_goes_on_or_ends(
 ) -> None:
     calm_since = None if calm_minutes is None else AT - calm_minutes * MINUTE
     now_open = Open(USUAL, calm_since, AT - odd_minutes * MINUTE)
-    verdict = judge(now_open, AT, value, reading(**given), 1000)
+    verdict = judge(now_open, AT - MINUTE, AT, value, reading(**given), 1000)
     assert (verdict.turn, verdict.reason) == (turn, reason)
 
 
 def test_what_is_calm_is_counted_from_its_first_minute_and_what_is_odd_from_its_last() -> None:
     odd = Open(USUAL, None, AT - 9 * MINUTE)
-    calm = judge(odd, AT, 200.0, reading(), 1000)
-    assert calm == Verdict(Turn.GOES_ON, Open(USUAL, AT, AT - 9 * MINUTE))
-    again = judge(calm.open, AT + MINUTE, 412.0, reading(0.5), 1000)
+    calm = judge(odd, AT - MINUTE, AT, 200.0, reading(), 1000)
+    assert calm == Verdict(Turn.GOES_ON, Open(USUAL, AT - MINUTE, AT - 9 * MINUTE))
+    again = judge(calm.open, AT, AT + MINUTE, 412.0, reading(0.5), 1000)
     assert again == Verdict(Turn.GOES_ON, Open(USUAL, None, AT + MINUTE))
 
 
+def test_what_is_off_begins_another_one_though_the_detector_is_quiet() -> None:
+    assert judge(None, AT - MINUTE, AT, 412.0, reading(0.5), 1000).turn is Turn.BEGINS
+    assert judge(None, AT - MINUTE, AT, 412.0, reading(0.49), 1000).turn is Turn.NOTHING
+    assert judge(None, AT - MINUTE, AT, 235.0, reading(0.9), 1000).turn is Turn.NOTHING
+    assert judge(None, AT - MINUTE, AT, 412.0, reading(0.5), 39).turn is Turn.NOTHING
+
+
 @pytest.mark.parametrize(
-    ("score", "bar", "severity"),
+    ("score", "bar", "off", "severity"),
     [
-        (0.5, 0.5, Severity.INFO),
-        (0.74, 0.5, Severity.INFO),
-        (0.75, 0.5, Severity.WARNING),
-        (1.49, 0.5, Severity.WARNING),
-        (1.5, 0.5, Severity.CRITICAL),
+        (0.5, 0.5, 0.0, Severity.INFO),
+        (0.74, 0.5, 0.99, Severity.INFO),
+        (0.75, 0.5, 0.0, Severity.WARNING),
+        (0.5, 0.5, 1.0, Severity.WARNING),
+        (0.74, 0.5, 9.0, Severity.WARNING),
+        (0.75, 0.5, 3.0, Severity.CRITICAL),
+        (1.49, 0.5, 2.9, Severity.WARNING),
+        (1.5, 0.5, 0.0, Severity.CRITICAL),
         # For who alarms often the bar is higher.
-        (1.5, 1.0, Severity.WARNING),
+        (1.5, 1.0, 0.0, Severity.WARNING),
     ],
 )
-def test_severity(score: float, bar: float, severity: Severity) -> None:
-    assert severity_of(score, bar) is severity
+def test_severity(score: float, bar: float, off: float, severity: Severity) -> None:
+    assert severity_of(score, bar, off) is severity
+
+
+@pytest.mark.parametrize(
+    ("usual", "value", "off"),
+    [
+        (USUAL, 230.0, 0.0),
+        (USUAL, 255.0, 0.5),
+        (USUAL, 80.0, 2.0),
+        (Usual(5.0, 5.0), 5.0, 0.0),
+        (Usual(5.0, 5.0), 6.0, math.inf),
+    ],
+)
+def test_how_far_a_value_is_off(usual: Usual, value: float, off: float) -> None:
+    assert off_by(usual, value) == off
 
 
 @pytest.mark.parametrize(

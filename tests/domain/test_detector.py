@@ -89,10 +89,7 @@ def test_the_hour_of_the_day_is_learnt() -> None:
     fed(detector, [day(minute) + chance.gauss(0, 5) for minute in range(4 * 24 * 60)])
     (night,) = fed(detector, [100.0])
     assert night.seasonal
-    assert (round(night.low, -1), round(night.high, -1)) == (
-        pytest.approx(90, abs=20),
-        pytest.approx(110, abs=20),
-    )
+    assert 80 < night.low < 100 < night.high < 120
     # At noon it would be nothing.
     (odd,) = fed(detector, [400.0])
     assert odd.views[VIEWS.index("season")] == detector.setting.cap

@@ -119,15 +119,15 @@ def test_a_jump_is_told_once_explains_itself_and_ends(operations: Operations) ->
     assert operations.world.told(alert_id) == [("alert.firing", webhook, "pending")]
 
     assert operations.watch() == {}
-    operations.send(normal(6, 4, seed=2))
+    operations.send(normal(6, 3, seed=2))
     operations.watch()
     assert [one.ended_at for one in operations.anomalies()] == [None]
-    operations.send(normal(3, 1, seed=3))
+    operations.send(normal(2, 2, seed=3))
     operations.watch()
 
     (anomaly,) = operations.anomalies()
     # From the first minute that was as usual.
-    assert anomaly.ended_at == operations.minute - 5 * MINUTE
+    assert anomaly.ended_at == operations.minute - 6 * MINUTE
     assert anomaly.end_reason == "back_to_normal"
     ((_id, _title, _severity, status, count, _labels, _source, by),) = operations.alerts()
     assert (status, count, by) == ("resolved", 1, "anomaly")
@@ -140,6 +140,15 @@ def test_what_is_old_teaches_and_wakes_nobody(operations: Operations) -> None:
     assert (anomaly.alert_id, anomaly.end_reason) == (None, "back_to_normal")
     assert operations.state()[1] == 281
     assert operations.alerts() == []
+
+
+def test_another_one_soon_after_is_told_as_well(operations: Operations) -> None:
+    operations.send(normal(300, 101) | dict.fromkeys(range(100, 96, -1), 390.0) | normal(96, 9))
+    operations.send({8: 412.0, 7: 418.0, 6: 415.0})
+    operations.watch()
+    first, second = operations.anomalies()
+    assert (first.alert_id, first.end_reason) == (None, "back_to_normal")
+    assert second.alert_id is not None
 
 
 def test_what_began_long_ago_is_told_when_it_is_odd_now(operations: Operations) -> None:

@@ -70,6 +70,18 @@ KINDS = {
         " now() - CAST(:age AS interval))",
         "pggit.redrives",
     ),
+    "anomalies": (
+        "INSERT INTO pggit_analytics.anomalies (operation, started_at, ended_at, end_reason,"
+        " severity, score, value, low, high, sentence, views, odd_at, last_at)"
+        " SELECT 'x', at, at, 'back_to_normal', 'info', 1, 1, 0, 0, '', '{}', at, at"
+        " FROM (SELECT now() - CAST(:age AS interval) AS at) AS a",
+        "pggit_analytics.anomalies",
+    ),
+    "detector_states": (
+        "INSERT INTO pggit_analytics.detector_states (operation, fed_until)"
+        " VALUES (CAST(:age AS text), now() - CAST(:age AS interval))",
+        "pggit_analytics.detector_states",
+    ),
 }
 
 
@@ -84,6 +96,8 @@ KINDS = {
         ("redrives", "29 days 23 hours", "30 days 1 hour"),
         ("predictions", "34 days 23 hours", "35 days 1 hour"),
         ("models", "89 days 23 hours", "90 days 1 hour"),
+        ("anomalies", "89 days 23 hours", "90 days 1 hour"),
+        ("detector_states", "29 days 23 hours", "30 days 1 hour"),
     ],
 )
 def test_each_kind_has_its_time(world: World, kind: str, young: str, old: str) -> None:
