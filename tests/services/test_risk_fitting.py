@@ -72,6 +72,24 @@ def test_it_does_not_rank_by_what_it_has_seen(
     assert found != model
 
 
+def test_it_is_calibrated_on_what_came_after_and_what_is_held_out_is_not_looked_at(
+    examples: Examples, split: Split, model: LinearModel
+) -> None:
+    lied_to = examples.outcomes.copy()
+    lied_to[split.held_out] = ~lied_to[split.held_out]
+    assert fit(examples.rows, lied_to, split) == model
+
+    milder = examples.outcomes.copy()
+    outages = np.flatnonzero(milder & split.calibration)
+    milder[outages[::2]] = False
+    found = fit(examples.rows, milder, split)
+    assert found.weights == model.weights
+    rows = examples.rows[split.calibration]
+    assert found.probabilities(rows).mean() == pytest.approx(
+        milder[split.calibration].mean(), abs=0.003
+    )
+
+
 def test_no_figure_counts_against_its_sense(model: LinearModel) -> None:
     """Else a reason would say that failures are good news."""
     coefficients = np.array([one.coefficient for one in model.weights])
