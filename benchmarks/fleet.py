@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import sql
 
-from app.domain.cadence import next_check
+from app.domain.cadence import next_check, phase_ms
 from benchmarks.postgres import Connection, number
 
 _COLUMNS = (
@@ -53,9 +53,21 @@ def make_due(connection: Connection, webhooks: Sequence[int]) -> None:
 
 def make_due_in_phase(connection: Connection, webhooks: Sequence[int], interval: int) -> None:
     """Each at its own time within the interval that begins now, as if all had been checked."""
-    now = datetime.now(UTC)
-    times = [next_check(one, interval, now, now) for one in webhooks]
+    now, in_phase = datetime.now(UTC), datetime.fromtimestamp(0, UTC)
+    times = [
+        next_check(one, interval, in_phase + timedelta(milliseconds=phase_ms(one, interval)), now)
+        for one in webhooks
+    ]
     connection.execute(_DUE, {"ids": list(webhooks), "times": times})
+
+
+def recorded(connection: Connection) -> int:
+    """How many checks were written, committed or not: cheap enough to ask again and again."""
+    return number(
+        connection,
+        "SELECT last_value FROM pggit.webhook_health_checks_id_seq WHERE is_called"
+        " UNION ALL SELECT 0 LIMIT 1",
+    )
 
 
 def checked(connection: Connection, webhooks: Sequence[int]) -> int:

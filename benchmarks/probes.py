@@ -66,9 +66,15 @@ class Options:
 
 
 def _measured(
-    name: str, target: Target, run: str, count: int, pids: Sequence[int], probe: Callable[[], int]
+    name: str,
+    target: Target,
+    run: str,
+    count: int,
+    pids: Sequence[int],
+    probe: Callable[[], Callable[[], int]],
 ) -> ProbeRound:
-    """`probe` makes so many probes, and answers how many of them did not do what they should."""
+    """`probe` makes so many probes, and answers with how to learn how many of them did not do what
+    they should."""
     processes = {
         "prober": list(pids),
         "postgresql": machine.children_named("postgres"),
@@ -76,7 +82,7 @@ def _measured(
     }
     used = {who: machine.cpu_seconds(ids) for who, ids in processes.items()}
     used_here, before = time.process_time(), machine.Ticks.now()
-    failed = probe()
+    count_failed = probe()
     ended_at = time.time()
     here = time.process_time() - used_here
     ticks = machine.Ticks.now().since(before)
@@ -84,7 +90,7 @@ def _measured(
     ours = sum(cpu.values()) + here
     # What this process does beside Tocsin is to look whether it is over.
     cpu["callers"] = here if name == PEER else 0.0
-    times = target.times(run)
+    failed, times = count_failed(), target.times(run)
     received = sum(map(len, times.values()))
     seconds = ended_at - min((at[0] for at in times.values()), default=ended_at)
     void = None
@@ -124,7 +130,7 @@ class Tocsin:
             )
             tidy_up(self._settings.database_url)
             with tocsin.workers(1, lane="health") as pids:
-                _probe_all(connection, warm)
+                _probe_all(connection, warm)()
                 made = _measured(
                     self.name,
                     self._target,
@@ -137,18 +143,22 @@ class Tocsin:
         return made
 
 
-def _probe_all(connection: Connection, webhooks: Sequence[int]) -> int:
-    """Has all of them checked, and answers of how many no check that passed is recorded."""
+def _probe_all(connection: Connection, webhooks: Sequence[int]) -> Callable[[], int]:
+    """Has all of them checked; of how many no check that passed is recorded."""
+    recorded = fleet.recorded(connection) + len(webhooks)
     fleet.make_due(connection, webhooks)
     try:
         wait_for(
-            lambda: fleet.checked(connection, webhooks) == len(webhooks),
+            lambda: (
+                fleet.recorded(connection) >= recorded
+                and fleet.checked(connection, webhooks) == len(webhooks)
+            ),
             ROUND_WITHIN_SECONDS,
             "the last record",
         )
     except TimeoutError as error:
         say(str(error))
-    return len(webhooks) - fleet.passed(connection, webhooks)
+    return lambda: len(webhooks) - fleet.passed(connection, webhooks)
 
 
 class Blackbox:
@@ -198,8 +208,8 @@ def _asking(address: str, probed: str) -> Request:
     return Request("GET", f"http://{address}/probe?{query}", (), None, ANSWER_WITHIN_SECONDS)
 
 
-def _ask(callers: Transfers, requests: Sequence[Request]) -> int:
-    """As many at once as there are callers; answers how many probes did not succeed."""
+def _ask(callers: Transfers, requests: Sequence[Request]) -> Callable[[], int]:
+    """As many at once as there are callers; how many probes did not succeed."""
     left, succeeded, done = iter(enumerate(requests)), 0, 0
     while done < len(requests):
         for number, request in islice(left, callers.capacity - callers.in_flight):
@@ -207,7 +217,7 @@ def _ask(callers: Transfers, requests: Sequence[Request]) -> int:
         for _number, answer in callers.perform(ANSWER_WITHIN_SECONDS):
             done += 1
             succeeded += b"probe_success 1" in answer.body
-    return len(requests) - succeeded
+    return lambda: len(requests) - succeeded
 
 
 def run(servers: Servers, folder: Path, options: Options) -> ProbesReport:

@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import make_url
 
 from app.adapters.embedded import Servers
-from benchmarks import backlog, command, delivery, fairness
+from app.domain.cadence import phase_ms
+from benchmarks import backlog, command, delivery, fairness, probes, schedule
 from benchmarks.backlog_report import Drain, Sample
 from benchmarks.celery_control import CeleryServers
 from benchmarks.contestants.alertmanager import Alertmanager
-from benchmarks.debian import HOW_TO_INSTALL, PACKAGE
+from benchmarks.debian import BLACKBOX, HOW_TO_INSTALL, PACKAGE
 from benchmarks.delivery_report import DeliveryReport, Section
 from benchmarks.fairness_report import Scenario, stays_fair
 from benchmarks.figures import at_least, at_most, percentile
@@ -124,6 +125,41 @@ def test_fairness_balances_and_the_control_shows_what_it_would_see(
     # Four of its alerts have all four processes of the control wait for 15 s.
     assert report.passes[3].late > 0
     assert _is_narrow(report)
+
+
+@pytest.mark.usefixtures("leaves_no_process")
+def test_probes_balance(own_database: Servers, tmp_path: Path) -> None:
+    only = [probes.TOCSIN] + ([probes.PEER] if shutil.which(BLACKBOX) else [])
+
+    report = probes.run(own_database, tmp_path, probes.Options(300, 1, 4, only))
+
+    assert report.voids == []
+    assert [one.contestant for one in report.rounds] == only
+    assert report.rounds[0].probes == 300
+    assert _is_narrow(report)
+    assert len(json.loads(report.as_json())["rounds"]) == len(only)
+
+
+@pytest.mark.usefixtures("leaves_no_process")
+def test_schedule_sees_every_check(own_database: Servers, tmp_path: Path) -> None:
+    few = schedule.Scenario("few", 50, 5)
+
+    report = schedule.run(own_database, tmp_path, 5, [few], warm_up=6)
+
+    assert report.voids == []
+    (one,) = report.passes
+    assert one.due in (49, 50, 51)
+    assert one.missed == 0
+    assert _is_narrow(report)
+
+
+def test_schedule_tells_what_is_late_and_what_is_missing() -> None:
+    at = phase_ms(7, 10) / 1000 + 1000
+    came = {1: [at + 0.25, at + 20.5]}
+    assert schedule.late([7], 10, came, at - 1, at + 21) == (
+        [pytest.approx(0.25), pytest.approx(0.5)],
+        1,
+    )
 
 
 @pytest.mark.usefixtures("leaves_no_process")

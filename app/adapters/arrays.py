@@ -9,9 +9,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 
-def plain_array(values: Iterable[object]) -> str:
-    """Numbers, booleans, and words of letters, digits, `_` and `-` that are not `null`."""
-    return f"{{{','.join(['NULL' if one is None else str(one) for one in values])}}}"
+def number_array(values: Iterable[float | None]) -> str:
+    """Numbers and booleans; Python writes a list of them much as PostgreSQL reads it."""
+    return f"{{{str(list(values))[1:-1].replace('None', 'NULL')}}}"
+
+
+def word_array(values: Iterable[str | None]) -> str:
+    """Words of letters, digits, `_` and `-` that are not `null`."""
+    return f"{{{','.join(['NULL' if one is None else one for one in values])}}}"
 
 
 def time_array(values: Iterable[datetime | None]) -> str:

@@ -84,7 +84,7 @@ class Response(NamedTuple):
     header, `error` a short sentence for people. `timings` are those of a fresh connection.
     `certificate_expires_at` needs TLS, a new connection and `want_certificate`. `headers` are those
     that were wanted and are there; one that came several times has all its values, as RFC 9110
-    (5.3) joins them.
+    (5.3) joins them. A probe that wants no headers has no `retry_after` either.
     """
 
     status: int | None
@@ -214,6 +214,7 @@ class _Exchange:
             request.body is None,
             request.fresh_connection,
             request.want_certificate,
+            not request.want_headers,
             target.address is None,
         )
         if kind != self._kind:
@@ -235,7 +236,10 @@ class _Exchange:
         for option, value in _ALWAYS:
             setopt(option, value)
         setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-        setopt(pycurl.HEADERFUNCTION, self._on_header)
+        # Each line would take the interpreter's lock anew, and a probe wants none of them. libcurl
+        # gives up after 300 KB of headers by itself.
+        if request.want_headers or not request.fresh_connection:
+            setopt(pycurl.HEADERFUNCTION, self._on_header)
         setopt(pycurl.WRITEFUNCTION, self._on_body)
         setopt(pycurl.CUSTOMREQUEST, request.method)
         if request.method == "HEAD":

@@ -107,11 +107,12 @@ def _merge_sketches(sketches: Sequence[bytes]) -> bytes | None:
 
 
 def latency_quantiles(rollup: CheckRollup, ranks: Sequence[float]) -> list[float] | None:
-    """The latencies in ms at these ranks (0.5 is the median); None where no check answered."""
+    """The latencies in ms at these ranks (0.5 is the median), each the least that so many do not
+    exceed; None where no check answered."""
     if rollup.sketch is None:
         return None
     sketch = kll_doubles_sketch.deserialize(rollup.sketch)
-    return [float(value) for value in sketch.get_quantiles(list(ranks))]
+    return [float(value) for value in sketch.get_quantiles(list(ranks), True)]
 
 
 def bucket_of(moment: datetime, resolution: int) -> datetime:

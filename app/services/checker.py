@@ -1,5 +1,6 @@
 """The checker: probes the webhooks that are due, many at once."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ ENOUGH = 128
 WAIT_SECONDS = 0.05
 PASS_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.1
+# After the last check it goes on looking for so long: where there was one, the next is near.
+LINGER_SECONDS = 0.5
 
 
 class Checker:
@@ -46,11 +49,12 @@ class Checker:
         self._leased = 0  # given to the prober, and not yet taken from it
         self._finished: list[CheckResult] = []
         self._report: Counter[str] = Counter()
+        self._worked_at = float("-inf")
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is in flight: call `run` again at once."""
-        return bool(self._leased or self._finished)
+        """Whether something is in flight, or was just now: call `run` again at once."""
+        return self._has_work or self._lingers
 
     def run(self, wants_look: Callable[[], bool], stopping: Callable[[], bool]) -> dict[str, int]:
         """Check until nothing is due or in flight, or for a few seconds.
@@ -58,21 +62,32 @@ class Checker:
         Returns how many were `checked`, and how many of them `failed`.
         """
         self._report.clear()
-        look_at = 0.0
-        until = self._clock.monotonic() + PASS_SECONDS
+        began_at = self._clock.monotonic()
+        look_at = began_at
         with self._prober.at_work():
-            while not stopping() and self._clock.monotonic() < until:
+            while not stopping() and (now := self._clock.monotonic()) < began_at + PASS_SECONDS:
                 claimed = 0
-                if wants_look() or self._clock.monotonic() >= look_at:
+                if now >= look_at or wants_look():
                     claimed = self._claim()
-                    look_at = self._clock.monotonic() + (0 if claimed else LOOK_EVERY_SECONDS)
-                if self._leased:
+                    look_at = now + (0 if claimed else LOOK_EVERY_SECONDS)
+                if claimed or self._has_work:
+                    self._worked_at = now
                     self._prober.wait(ENOUGH, WAIT_SECONDS)
-                self._take()
-                self._record()
-                if not (claimed or self.is_busy):
+                    self._take()
+                    self._record()
+                elif self._lingers:
+                    time.sleep(WAIT_SECONDS)
+                else:
                     break
         return dict(self._report)
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._leased or self._finished)
+
+    @property
+    def _lingers(self) -> bool:
+        return self._clock.monotonic() < self._worked_at + LINGER_SECONDS
 
     def close(self) -> None:
         """Record what is known; the rest becomes due again when its lease ends."""

@@ -143,7 +143,7 @@ def _claim(
     session: Session, cipher: Cipher, statement: Any, parameters: dict[str, Any]
 ) -> list[Check]:
     given = {"margin": LEASE_MARGIN_SECONDS, "chance": f"{secrets.token_hex(8)}-"}
-    rows = session.execute(statement, parameters | given)
+    rows = session.execute(statement, parameters | given).all()
     return [_check_of(cipher, *row) for row in rows]
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from app.adapters.arrays import plain_array, text_array, time_array
+from app.adapters.arrays import number_array, text_array, time_array, word_array
 from app.domain.cadence import next_check
 from app.domain.check_rollups import CheckRollup, bucket_of, merge, rollup_of
 from app.domain.events import ChecksDue, DeliveriesQueued, Event
@@ -173,33 +173,33 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
     done = session.execute(
         _RECORD,
         {
-            "ids": plain_array(one.check.webhook_id for one in results),
-            "tokens": plain_array(one.check.lease_token for one in results),
-            "are_last": plain_array(is_last for _, _, is_last in rows),
-            "intervals": plain_array(one.check.interval_seconds for one in results),
+            "ids": number_array(one.check.webhook_id for one in results),
+            "tokens": word_array(one.check.lease_token for one in results),
+            "are_last": number_array(is_last for _, _, is_last in rows),
+            "intervals": number_array(one.check.interval_seconds for one in results),
             "next": time_array(one.next_check_at for one, _, _ in rows),
-            "statuses": plain_array(one.health.status for one in results),
-            "failures": plain_array(one.health.failures for one in results),
-            "slow": plain_array(one.health.slow for one in results),
-            "successes": plain_array(one.health.successes for one in results),
-            "outcomes": plain_array(one.verdict.outcome for one in results),
-            "reasons": plain_array(one.verdict.reason for one in results),
-            "decisions": plain_array(
+            "statuses": word_array(one.health.status for one in results),
+            "failures": number_array(one.health.failures for one in results),
+            "slow": number_array(one.health.slow for one in results),
+            "successes": number_array(one.health.successes for one in results),
+            "outcomes": word_array(one.verdict.outcome for one in results),
+            "reasons": word_array(one.verdict.reason for one in results),
+            "decisions": word_array(
                 one.decision if is_last else of_it.decision for one, of_it, is_last in rows
             ),
-            "maintenance": plain_array(one.in_maintenance for one, _, _ in rows),
-            "http_statuses": plain_array(one.http_status for one in results),
-            "latencies": plain_array(one.latency_ms for one in results),
+            "maintenance": number_array(one.in_maintenance for one, _, _ in rows),
+            "http_statuses": number_array(one.http_status for one in results),
+            "latencies": number_array(one.latency_ms for one in results),
             "errors": text_array(one.error for one in results),
             "certificates": time_array(one.certificate_expires_at for one in results),
-            "dns": plain_array(dns),
-            "connect": plain_array(connect),
-            "tls": plain_array(tls),
-            "first_byte": plain_array(first_byte),
+            "dns": number_array(dns),
+            "connect": number_array(connect),
+            "tls": number_array(tls),
+            "first_byte": number_array(first_byte),
             "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
         },
     )
-    return {row.webhook_id: row.is_blocked for row in done}
+    return dict(done.tuples().all())
 
 
 def _follow_up(

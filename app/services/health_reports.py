@@ -102,9 +102,10 @@ def health_timeline(
     now = _now(session)
     length = timedelta(seconds=step)
     until = filters.get("until", now)
-    since = bucket_of(filters.get("since", until - DAY), step)
+    wanted = filters.get("since", until - DAY)
+    since = bucket_of(wanted, step)
     resolution = max(one for one in RESOLUTIONS if step % one == 0)
-    if until <= since or (until - since) / length > MAX_POINTS:
+    if until <= wanted or (until - since) / length > MAX_POINTS:
         problem = f"From since to until there must be 1 to {MAX_POINTS} steps."
         raise Invalid({"step": [problem]})
     if since < now - KEPT[resolution] - length:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.adapters.arrays import bytes_array, plain_array
+from app.adapters.arrays import bytes_array, number_array
 from app.domain.check_rollups import RESOLUTIONS, CheckRollup, bucket_of, merge
 
 FINEST = 60
@@ -110,7 +110,7 @@ def add_to_minute(session: Session, at: datetime, added: Sequence[tuple[int, Che
     rollup of what is new."""
     if not added:
         return
-    rows = session.execute(_MINUTES, {"ids": plain_array(one for one, _ in added), "at": at})
+    rows = session.execute(_MINUTES, {"ids": number_array(one for one, _ in added), "at": at})
     there = {row.webhook_id: _rollup_of(row) for row in rows}
     _put(
         session,
@@ -131,14 +131,14 @@ def _put(
         {
             "resolution": resolution,
             "at": at,
-            "ids": plain_array(one for one, _ in rollups),
-            "checks": plain_array(one.checks for _, one in rollups),
-            "failed": plain_array(one.failed for _, one in rollups),
-            "slow": plain_array(one.slow for _, one in rollups),
-            "maintenance": plain_array(one.in_maintenance for _, one in rollups),
-            "sums": plain_array(one.latency_sum_ms for _, one in rollups),
-            "minima": plain_array(one.latency_min_ms for _, one in rollups),
-            "maxima": plain_array(one.latency_max_ms for _, one in rollups),
+            "ids": number_array(one for one, _ in rollups),
+            "checks": number_array(one.checks for _, one in rollups),
+            "failed": number_array(one.failed for _, one in rollups),
+            "slow": number_array(one.slow for _, one in rollups),
+            "maintenance": number_array(one.in_maintenance for _, one in rollups),
+            "sums": number_array(one.latency_sum_ms for _, one in rollups),
+            "minima": number_array(one.latency_min_ms for _, one in rollups),
+            "maxima": number_array(one.latency_max_ms for _, one in rollups),
             "sketches": bytes_array(one.sketch for _, one in rollups),
         },
     )
@@ -212,7 +212,7 @@ def _fold_some(
         return None, 0
     rows = session.execute(
         _TO_FOLD,
-        {"ids": plain_array(ids), "at": at, "until": until, "minutes": resolution // FINEST},
+        {"ids": number_array(ids), "at": at, "until": until, "minutes": resolution // FINEST},
     )
     folded = [
         (webhook_id, merge(_rollup_of(row) for row in minutes))

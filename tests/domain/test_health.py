@@ -1,10 +1,13 @@
 """The health of a webhook: checks judged, and sequences of outcomes with the statuses they make."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.adapters.http import Failure
+from app.domain.flapping import FlapReason
 from app.domain.health import (
     CheckOutcome,
     CheckPolicy,
@@ -12,8 +15,14 @@ from app.domain.health import (
     CheckVerdict,
     Health,
     HealthStatus,
+    Parents,
     advance,
+    certificate_is_short,
+    goes_down,
+    held_up,
     judge,
+    news,
+    waits_for_parents,
 )
 
 P, S, F = CheckOutcome.PASSED, CheckOutcome.SLOW, CheckOutcome.FAILED
@@ -178,3 +187,107 @@ def test_a_check_is_judged(
 def test_every_failure_of_the_http_adapter_is_judged() -> None:
     for failure in Failure:
         assert judge(CheckPolicy(), None, failure, 1.0).outcome is F
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (CheckPolicy(body_includes="all good"), CheckReason.AS_EXPECTED),
+        (CheckPolicy(body_includes="größe"), CheckReason.AS_EXPECTED),
+        (CheckPolicy(body_includes="All Good"), CheckReason.BODY_TEXT_MISSING),
+        (CheckPolicy(body_excludes="error"), CheckReason.AS_EXPECTED),
+        (CheckPolicy(body_excludes="good"), CheckReason.BODY_TEXT_FORBIDDEN),
+        (CheckPolicy(headers=(("x-ready", None),)), CheckReason.AS_EXPECTED),
+        (CheckPolicy(headers=(("x-ready", "yes"),)), CheckReason.AS_EXPECTED),
+        (CheckPolicy(headers=(("x-ready", "no"),)), CheckReason.HEADER_MISMATCH),
+        (CheckPolicy(headers=(("x-other", None),)), CheckReason.HEADER_MISMATCH),
+        # The status is looked at first, and slowness last.
+        (CheckPolicy((201,), body_includes="nothing"), CheckReason.UNEXPECTED_STATUS),
+        (CheckPolicy(max_latency_ms=1, body_includes="nothing"), CheckReason.BODY_TEXT_MISSING),
+        (CheckPolicy(max_latency_ms=1, body_includes="good"), CheckReason.TOO_SLOW),
+    ],
+)
+def test_conditions_on_the_answer(policy: CheckPolicy, expected: CheckReason) -> None:
+    body = "all good, größe 3".encode()
+    assert judge(policy, 200, None, 5.0, body, {"x-ready": "yes"}).reason is expected
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "outcome", "down"),
+    [("pff", "f", True), ("pf", "f", False), ("pff", "p", False), ("pfff", "f", False)],
+)
+def test_what_is_confirmed(outcomes: str, outcome: str, down: bool) -> None:
+    before = Health()
+    for one in outcomes:
+        before = advance(before, OUTCOMES[one], POLICY)
+    after = advance(before, OUTCOMES[outcome], POLICY)
+    assert goes_down(before, after) is down
+    held = held_up(before, after)
+    assert held.status is before.status
+    assert held[1:] == after[1:]
+
+
+SINCE = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+EARLIER, LATER = SINCE - timedelta(seconds=1), SINCE + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("parents", "failing_since", "waits"),
+    [
+        (None, SINCE, False),
+        (Parents(is_failing=False, checked_since=LATER), SINCE, False),
+        (Parents(is_failing=True, checked_since=LATER), SINCE, True),
+        (Parents(is_failing=False, checked_since=EARLIER), SINCE, True),
+        (Parents(is_failing=False, checked_since=None), SINCE, True),
+        # The first failure of one that goes down at once: nobody was asked since.
+        (Parents(is_failing=False, checked_since=LATER), None, True),
+    ],
+)
+def test_whether_one_that_goes_down_waits_for_its_parents(
+    parents: Parents | None, failing_since: datetime | None, waits: bool
+) -> None:
+    assert waits_for_parents(parents, failing_since) is waits
+
+
+H, D, U, UNKNOWN = (STATUSES[name] for name in "hdu?")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flap", "blocked", "expected"),
+    [
+        (H, H, "calm", False, None),
+        (UNKNOWN, H, "calm", False, "first_pass"),
+        (UNKNOWN, U, "calm", False, "state_changed"),
+        (H, D, "calm", False, "state_changed"),
+        (U, H, "calm", False, "state_changed"),
+        (H, U, "changed_too_often", False, "began_to_flap"),
+        (U, H, "still_flapping", False, "quiet_while_flapping"),
+        (H, H, "still_flapping", False, None),
+        (H, H, "steady", False, "steady_again"),
+        (U, U, "steady", False, "steady_again"),
+        (UNKNOWN, UNKNOWN, "calm", True, "parent_unavailable"),
+    ],
+)
+def test_what_is_told(
+    before: HealthStatus, after: HealthStatus, flap: str, blocked: bool, expected: str | None
+) -> None:
+    assert news(before, after, FlapReason(flap), is_blocked=blocked) == expected
+
+
+@pytest.mark.parametrize(
+    ("days", "min_days", "has_answered", "short"),
+    [
+        (15, 14, True, False),
+        (14, 14, True, False),
+        (13.9, 14, True, True),
+        (-1, 14, False, True),
+        (1, None, True, False),
+        (None, 14, True, False),  # without TLS
+        (None, 14, False, None),  # no answer, so nothing is known
+    ],
+)
+def test_whether_a_certificate_is_short_of_days(
+    days: float | None, min_days: int | None, has_answered: bool, short: bool | None
+) -> None:
+    expires = None if days is None else SINCE + timedelta(days=days)
+    assert certificate_is_short(expires, SINCE, min_days, has_answered=has_answered) is short

@@ -9,35 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.adapters.http import Response, Timings
 from app.domain.cadence import next_check
 from app.domain.health import HealthStatus
 from app.errors import NotFound
 from app.services import health_checks, health_records
 from app.services.checker import Checker
-from app.services.health_checks import Check, CheckResult
+from app.services.health_checks import Check
 from models import WebhookHealth
 from tests.harness.receiver import Answer, Receiver
+from tests.services.checking import ONCE, answer, check_now, claim, record
 from tests.services.world import World, at_once, delivered, overlapping
-
-ONCE = {"failure_threshold": 1, "recovery_threshold": 1}
-
-
-def claim(world: World, limit: int = 100) -> list[Check]:
-    with world.deps.unit_of_work() as work:
-        return health_checks.claim_due(work.session, world.deps.cipher, limit, 5)
-
-
-def answer(check: Check, status: int = 204, latency_ms: float = 1.0) -> CheckResult:
-    timings = Timings(0.0, 0.0, 0.0, 0.0, latency_ms)
-    response = Response(status, latency_ms, None, None, None, b"", timings, None)
-    result = health_checks.judge_response(check, response)
-    return health_checks.confirm(result, response) if result.wants_confirmation else result
-
-
-def record(world: World, *results: CheckResult) -> set[int]:
-    with world.deps.unit_of_work() as work:
-        return set(health_records.record(work.session, work.now, work.events, results, [0]))
 
 
 def health(world: World, webhook_id: int) -> Any:
@@ -46,13 +27,6 @@ def health(world: World, webhook_id: int) -> Any:
         " FROM pggit.webhook_health_metrics WHERE webhook_id = :id",
         id=webhook_id,
     )
-
-
-def check_now(world: World, *statuses: int) -> None:
-    """Check every webhook, as often as there are answers, whether or not it is due."""
-    for status in statuses:
-        world.sql("UPDATE pggit.webhook_health_metrics SET next_check_at = now()")
-        record(world, *[answer(check, status) for check in claim(world)])
 
 
 class TestClaim:
@@ -135,7 +109,7 @@ class TestRecord:
     def test_it_is_kept_with_its_history(self, world: World) -> None:
         webhook = world.webhook()
         (check,) = claim(world)
-        assert record(world, answer(check, 204, 12.5)) == {webhook}
+        assert record(world, answer(check, 204, latency_ms=12.5)) == {webhook}
         assert health(world, webhook) == ("healthy", 0, 1)
         assert world.sql(
             "SELECT webhook_id, outcome, reason, http_status, latency_ms, health_status"
@@ -262,7 +236,7 @@ class TestTelling:
         world.webhook(check={"max_latency_ms": 10, "failure_threshold": 2})
         for latency in (100.0, 100.0):
             world.sql("UPDATE pggit.webhook_health_metrics SET next_check_at = now()")
-            record(world, *[answer(check, 204, latency) for check in claim(world)])
+            record(world, *[answer(check, 204, latency_ms=latency) for check in claim(world)])
         assert self.alerts(world) == [("warning", "degraded", "pending")]
         check_now(world, 500, 500)
         assert self.alerts(world) == [

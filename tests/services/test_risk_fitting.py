@@ -1,8 +1,5 @@
 """The model against the rules, on a simulated fleet. Reproducible: all of it comes from a seed."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -14,7 +11,6 @@ from app.domain.risk_training import Split, decide, lack_of, split_by_time
 from app.services.risk_fitting import _SENSE, fit
 from benchmarks.fleet_examples import Examples, examples_of
 from benchmarks.simulated_fleet import BEGINS_AT, Fleet, hours_of, simulate
-from tests.harness.system import ROOT, clean_environment
 
 SEED, WEBHOOKS, DAYS = 11, 50, 35
 
@@ -125,20 +121,3 @@ def test_an_hour_is_the_sum_of_its_checks(fleet: Fleet) -> None:
     assert hours.failed.sum() == fleet.failed[3].sum()
     assert hours.failed[40] == fleet.failed[3, 480:492].sum()
     assert set(hours.checks) == {12}
-
-
-def test_only_who_fits_imports_scikit_learn() -> None:
-    """It costs a second and some 90 MB."""
-    code = (
-        "import sys, app.factory, app.services.risk_fitting\n"
-        "print({'sklearn', 'scipy'} & set(sys.modules))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=clean_environment({}),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ended.stdout.strip() == "set()"
