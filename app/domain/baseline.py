@@ -107,6 +107,14 @@ def band(usual: Statistics, count: int) -> tuple[float, float]:
     return usual.mean - half, usual.mean + half
 
 
+def single_values(p50: float, p99: float, mad: float) -> tuple[float, float]:
+    """Between which single values, and so their percentiles over a minute, are usual: within three
+    robust standard deviations of the median, and up to the p99 where values have a long tail.
+    """
+    room = WIDTH * MAD_TO_STDDEV * mad
+    return p50 - room, max(p50 + room, p99)
+
+
 def _half_widths(
     mad: float | Floats, stddev_: float | Floats, mean_: float | Floats, counts: Floats
 ) -> Floats:

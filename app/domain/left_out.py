@@ -27,6 +27,7 @@ _SEVERITIES = ("info", "warning", "critical")
 
 class Reason(StrEnum):
     ALERT = "alert"
+    ANOMALY = "anomaly"
     INCIDENT = "incident"
     SILENCE = "silence"
     MAINTENANCE = "maintenance"
@@ -34,7 +35,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """From `since` to before `until`; `id` is that of the alert, incident or silence."""
+    """From `since` to before `until`; `id` is that of the alert, anomaly, incident or
+    silence."""
 
     since: datetime
     until: datetime
@@ -45,7 +47,7 @@ class Window:
 def trouble(
     reason: Reason, trouble_id: int, began: datetime, ended: datetime | None, now: datetime
 ) -> Window:
-    """Of an alert or an incident; without an end it goes on."""
+    """Of an alert, an anomaly or an incident; without an end it goes on."""
     ended = min(ended or now, began + LONGEST_TROUBLE)
     return Window(began - MARGIN, max(ended, began) + MARGIN, reason, trouble_id)
 

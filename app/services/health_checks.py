@@ -96,7 +96,8 @@ _CLAIM = """
                 AS checked_since
         FROM pggit.webhook_health_metrics p JOIN pggit.webhooks pw ON pw.id = p.webhook_id
         WHERE w.depends_on <> '{{}}' AND p.webhook_id = ANY(w.depends_on)
-            AND pw.is_active AND pw.deleted_at IS NULL AND p.blocked_by IS NULL AND p.health_status <> 'unavailable'
+            AND pw.is_active AND pw.deleted_at IS NULL AND p.blocked_by IS NULL
+            AND p.health_status <> 'unavailable'
     ) parents
     WHERE h.webhook_id = due.webhook_id
     RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.name, w.url,

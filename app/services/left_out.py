@@ -30,6 +30,11 @@ _TROUBLE = text(
     WHERE labels ? 'operation' AND labels ->> 'operation' = :operation
         AND created_at >= :since AND created_at < :until
     UNION ALL
+    -- Also those that were too old to tell of; not what was only a little odd.
+    SELECT 'anomaly', id, started_at, ended_at FROM pggit_analytics.anomalies
+    WHERE operation = :operation AND severity <> 'info'
+        AND started_at >= :since AND started_at < :until
+    UNION ALL
     SELECT 'incident', incident_id, off_since, back_at FROM pggit_analytics.incident_members
     WHERE operation = :operation AND off_since >= :since AND off_since < :until
     """

@@ -197,7 +197,10 @@ def test_nothing_of_the_hour_that_runs_or_of_the_future_is_looked_at() -> None:
 
 
 FIGURES = st.tuples(
-    st.integers(0, 60), st.floats(0, 1), st.floats(0, 1), st.floats(0.1, 60_000) | st.just(np.nan)
+    st.integers(0, 60),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 60_000) | st.sampled_from([0.0, np.nan]),
 ).map(lambda it: (float(it[0]), float(round(it[0] * it[1])), float(round(it[0] * it[2])), it[3]))
 WEEKS = st.dictionaries(st.integers(-3, 400), FIGURES, max_size=60)
 

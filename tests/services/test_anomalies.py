@@ -10,7 +10,7 @@ import pytest
 from app.adapters.clock import Clock
 from app.domain.detector import Detector, from_bytes, to_bytes
 from app.domain.samples import read_samples
-from app.services import anomalies
+from app.services import anomalies, recalc_runs
 from app.services.anomalies import Context
 from app.services.intake import Intake
 from app.services.paging import PageRequest
@@ -19,6 +19,7 @@ from app.services.series import SeriesBook
 from app.services.usual import usual_for
 from app.services.watching import Watcher, watch
 from models import Anomaly
+from tests.services.series import every, feed
 from tests.services.world import World, at_once
 
 MINUTE = timedelta(minutes=1)
@@ -304,6 +305,21 @@ def test_the_usual_of_an_hour_is_of_its_profile(operations: Operations) -> None:
     assert found is not None
     assert found.when == f"{operations.minute:%A} {operations.minute.hour} h"
     assert found.low <= at_work(0) <= found.high + 7
+
+
+def test_the_usual_of_an_hour_is_of_the_baseline_where_there_is_one(
+    operations: Operations,
+) -> None:
+    world = operations.world
+    at = every(5 * MINUTE, operations.minute - timedelta(days=8), operations.minute, each=6)
+    feed(world, "checkout", at, [900.0 + place % 5 for place in range(len(at))])
+    assert usual(operations) is None
+    recalc_runs.run(world.deps.unit_of_work, None)
+    found = usual(operations)
+    assert found is not None
+    assert found.when == f"{operations.minute:%A} {operations.minute.hour} h"
+    assert 890 < found.low < 900
+    assert 904 <= found.high < 915
 
 
 def usual(operations: Operations) -> Any:

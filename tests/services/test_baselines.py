@@ -316,7 +316,7 @@ class TestLeftOut:
         run(world)
         assert baseline(world).row.p99 == 1000.0
 
-    @pytest.mark.parametrize("what", ["alert", "silence", "maintenance", "incident"])
+    @pytest.mark.parametrize("what", ["alert", "anomaly", "silence", "maintenance", "incident"])
     def test_it_is_left_out(self, world: World, trouble_at: datetime, what: str) -> None:
         run(world)
         learnt = baseline(world).row
@@ -326,8 +326,8 @@ class TestLeftOut:
         assert row.version == 2
         assert row.p99 < 150
         assert [one["reason"] for one in row.left_out] == [what]
-        # The hours of the trouble; of an alert or incident, those that its margin touches too.
-        margin = 2 if what in {"alert", "incident"} else 0
+        # The hours of the trouble; where it is not planned, those that its margin touches too.
+        margin = 2 if what in {"alert", "anomaly", "incident"} else 0
         assert row.left_out_hours == 2 + margin
         assert row.sample_count == learnt.sample_count - 36 * row.left_out_hours
         assert hour_of_week(trouble_at) not in {one["slot"] for one in baseline(world).slots}
@@ -344,6 +344,18 @@ class TestLeftOut:
                 ended=ended - timedelta(minutes=1),
                 id=alert,
             )
+        elif what == "anomaly":
+            for began_at, severity in ((began, "warning"), (began - timedelta(days=1), "info")):
+                world.sql(
+                    "INSERT INTO pggit_analytics.anomalies (operation, started_at, ended_at,"
+                    " end_reason, severity, score, value, low, high, sentence, views, odd_at,"
+                    " last_at) VALUES (:operation, :began, :ended, 'back_to_normal', :severity,"
+                    " 1, 1, 0, 0, '', '{}', :began, :began)",
+                    operation=PAY,
+                    began=began_at,
+                    ended=began_at + timedelta(hours=2, minutes=-1),
+                    severity=severity,
+                )
         elif what == "incident":
             world.sql(
                 "WITH i AS (INSERT INTO pggit_analytics.incidents"

@@ -146,6 +146,30 @@ def test_what_learnt_nothing_does_not_take_over(world: World, examples: Examples
     assert active_version(world) == good
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "outcome = NULL",
+        "outcome = 'unknown'",
+        "features_version = 99",
+        "horizon_hours = 24",
+        "made_at = now() - interval '31 days'",
+    ],
+)
+def test_what_teaches_nothing_is_no_example(world: World, assignment: str) -> None:
+    taught, other = checked_webhook(world), checked_webhook(world)
+    predict(world)
+    world.sql("UPDATE pggit_ml.predictions SET outcome = 'unavailable'")
+    world.sql(
+        f"UPDATE pggit_ml.predictions SET {assignment} WHERE webhook_id = :id",  # noqa: S608
+        id=other,
+    )
+    found = risk_training._read(world.deps.unit_of_work)
+    assert found.outcomes.tolist() == [True]
+    row = world.one("SELECT features FROM pggit_ml.predictions WHERE webhook_id = :id", id=taught)
+    assert found.rows.tolist() == [row]
+
+
 def test_too_many_examples_are_thinned(
     world: World, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ class LeftOutSchema(Schema):
     since = fields.String()
     until = fields.String()
     reason = fields.String(metadata={"enum": [one.value for one in Reason]})
-    id = fields.Integer(metadata={"description": "Of the alert, incident or silence."})
+    id = fields.Integer(metadata={"description": "Of the alert, anomaly, incident or silence."})
 
 
 class TriedSchema(Schema):
