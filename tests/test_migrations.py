@@ -97,6 +97,24 @@ def test_a_difference_to_the_models_is_seen(url: str) -> None:
         migrate.check(url)
 
 
+def test_partitions_are_no_difference_and_go_with_their_parents(url: str) -> None:
+    """They come and go by the day; the migrations know nothing of them."""
+    migrate.upgrade(url)
+    with connect(url) as connection:
+        connection.execute(
+            "CREATE TABLE pggit_analytics.metric_samples_20260101 PARTITION OF"
+            " pggit_analytics.metric_samples FOR VALUES FROM ('2026-01-01') TO ('2026-01-02')"
+        )
+        connection.execute(
+            "CREATE TABLE pggit_analytics.metric_rollups_60_20260101"
+            " PARTITION OF pggit_analytics.metric_rollups"
+            " FOR VALUES FROM (60, '2026-01-01') TO (60, '2026-01-02')"
+        )
+    migrate.check(url)
+    downgrade(url)
+    assert everything(url) == []
+
+
 def test_again_it_changes_nothing(url: str) -> None:
     migrate.upgrade(url)
     before = everything(url)

@@ -109,7 +109,9 @@ def points_of(
     ranks = {name: QUANTILES[name] for name in aggregates if name in QUANTILES}
     if ranks:
         for at, values in _quantiles(session, parameters, list(ranks.values())):
-            known[at].update(zip(ranks, values, strict=True))
+            # Not what was rolled up after the others had been read.
+            if at in known:
+                known[at].update(zip(ranks, values, strict=True))
     nothing: dict[str, Any] = {}
     for number in range(asked.points):
         at = asked.point(number)

@@ -57,7 +57,7 @@ _READ_SAMPLES = text(
             SELECT id, payload, samples FROM pggit_analytics.metric_inbox ORDER BY id LIMIT :rows
         ) AS oldest
     ) AS oldest
-    WHERE upto - samples < :most
+    WHERE upto - samples < :most ORDER BY id
     """
 )
 _READ_PARTS = text(

@@ -217,13 +217,19 @@ class TestIn:
         assert large.status_code == 413
 
     def test_limits_refuse_with_words(self, client: Client, system: System) -> None:
-        limits = {"METRIC_SERIES_LIMIT": "1", "METRIC_INBOX_LIMIT": "1", "WEB_CONCURRENCY": "1"}
+        limits = {
+            "METRIC_SERIES_LIMIT": "1",
+            "METRIC_INBOX_LIMIT": "1",
+            "INGEST_RATE_LIMIT_REQUESTS": "98765",
+            "WEB_CONCURRENCY": "1",
+        }
         send(client, sample(1))
         rolled(client, 1)
         with another_web(system, **limits) as url:
             bounded = Client(url, client.token)
             more = send(bounded, sample(1, labels={"host": "new"}))
             assert more.status_code == 207
+            assert more.headers["RateLimit-Limit"] == "98765"
             (fault,) = more.json()["errors"][0]["errors"]["operation"]
             assert "There are 1 series already" in fault
             # Those that are there go on, until too many wait: the count is a second old at most.

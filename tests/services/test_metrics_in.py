@@ -268,6 +268,18 @@ class TestSeries:
         assert few.roll() == 4
         assert world.one("SELECT count(*) FROM pggit_analytics.metric_series") == 2
 
+    def test_who_makes_some_at_the_same_time_waits_so_that_none_is_too_many(
+        self, world: World
+    ) -> None:
+        first, second = Metrics(world, series_limit=2), Metrics(world, series_limit=2)
+        raw = [{"operation": name, "value": 1} for name in ("a", "b")]
+
+        def makes_two(work: Any) -> None:
+            first.intake.accept(work.session, read_samples(raw, first.now))
+
+        refused = overlapping(world, makes_two, lambda: second.send_values([1.0], second.now, "c"))
+        assert "There are 2 series already" in refused[0]["operation"][0]
+
     def test_many_who_make_the_same_ones_make_each_once(self, world: World) -> None:
         senders = [Metrics(world, series_limit=20) for _ in range(6)]
         names = [f"op {number}" for number in range(20)]
