@@ -10,10 +10,12 @@ on by a day, then both are measured in turns on the same four weeks:
   with 168 hours of the week, MAD, back-test on the last week, and what is to be left out;
 - `SELECT percentile_cont(ARRAY[0.5, 0.75, 0.9, 0.95, 0.99])` over the rows, nothing else.
 
-The first recalculation, which has nothing to build on, is measured once. Then there is a whole
-year of hourly rollups before the window, and the next days are measured again. The largest size is
-simulated: its rollups are made of as many random values, without raw rows, so that nothing can be
-compared with.
+- the same recalculation of a second operation, which has the same rollups and those of a whole year
+  before them.
+
+The first recalculation, which has nothing to build on, is measured once. The largest size is
+simulated: its rollups are made of as many random values, without raw rows, so that there is
+nothing to compare with.
 
 A size is void when sample counts differ, or the true rank of a percentile, counted over the raw
 rows, is further off than two errors of the sketch.
@@ -61,7 +63,7 @@ _TRUE = """
 
 @dataclass(frozen=True)
 class Options:
-    """`days` are how many times the window moves on before and after there is a year."""
+    """`days` are how many times the window moves on."""
 
     samples: Sequence[int]
     simulated: int
@@ -125,29 +127,29 @@ def _measure_size(
 ) -> Size:
     operation = f"benchmark/{samples}"
     since = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 40 * DAY
-    days = LOOKBACK.days + 2 * options.days + 1
+    days = LOOKBACK.days + options.days + 1
     make = fill.simulate if simulated else fill.fill
     series = make(connection, operation, since, days, samples // LOOKBACK.days)
+    aged = fill.copy_with_history(connection, series, f"{operation}/aged", since, YEAR_DAYS)
     say(f"baselines, {samples:,} samples in four weeks are there")
     tidy_up(deps.settings.database_url)
     clock = Clock(deps, since + LOOKBACK)
     with clock.unit_of_work() as work:
-        create_schedule(work.session, work.now, DEFAULTS | {"operation": operation})
+        for name in (operation, f"{operation}/aged"):
+            create_schedule(work.session, work.now, DEFAULTS | {"operation": name})
     first = _recalculate(clock, operation)
+    _recalculate(clock, f"{operation}/aged")
     ours: list[float] = []
     theirs: list[float] = []
+    with_year: list[float] = []
     for _day in range(options.days):
         clock.now += DAY
         if not simulated:
             theirs.append(_percentile_cont(connection, series, clock))
         ours.append(_recalculate(clock, operation))
+        with_year.append(_recalculate(clock, f"{operation}/aged"))
     void = None if simulated else _void(connection, operation, series, clock)
-    fill.add_history(connection, series, since, YEAR_DAYS)
-    with_year = []
-    for _day in range(options.days):
-        clock.now += DAY
-        with_year.append(_recalculate(clock, operation))
-    fill.remove(connection, series)
+    fill.remove(connection, series, aged)
     say(f"baselines, {samples:,} samples are measured")
     return Size(samples, simulated, first, ours, theirs, with_year, void)
 
@@ -180,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--simulated", type=int, default=100_000_000, help="values of the simulated size; 0: none"
     )
-    parser.add_argument("--days", type=positive, default=3, help="recalculations of each")
+    parser.add_argument("--days", type=positive, default=9, help="recalculations of each")
     return parser
 
 

@@ -95,25 +95,35 @@ def _without_sketch(values: Floats) -> Rollup:
     return Rollup(values.size, float(values.sum()), m2, least, most, sketch)
 
 
-def add_history(connection: Connection, series: int, since: datetime, days: int) -> None:
-    """Hourly rollups of so many days before `since`, copies of the first day's."""
+def copy_with_history(
+    connection: Connection, series: int, operation: str, since: datetime, days: int
+) -> int:
+    """Another operation with the same rollups, and before them hourly ones of so many days, which
+    are copies of the first day's; its series' id.
+    """
+    aged = _series(connection, operation)
     begins = since.timestamp()
     wanted = [begins - DAY * (day + 1) for day in range(days)]
     for partition in partitions_for(ROLLED[HOUR], wanted):
         _make(connection, partition)
     connection.execute(
         "INSERT INTO pggit_analytics.metric_rollups"
-        " SELECT resolution, series_id, at - day * interval '1 day', count, sum, m2, min, max,"
-        " sketch FROM pggit_analytics.metric_rollups CROSS JOIN generate_series(1, %s) AS day"
-        " WHERE resolution = 3600 AND series_id = %s AND at >= %s AND at < %s",
-        [days, series, since, since + timedelta(days=1)],
+        " (resolution, series_id, at, count, sum, m2, min, max, sketch)"
+        " SELECT resolution, %(aged)s, at, count, sum, m2, min, max, sketch"
+        " FROM pggit_analytics.metric_rollups WHERE series_id = %(series)s"
+        " UNION ALL"
+        " SELECT resolution, %(aged)s, at - day * interval '1 day', count, sum, m2, min, max,"
+        " sketch FROM pggit_analytics.metric_rollups CROSS JOIN generate_series(1, %(days)s) AS day"
+        " WHERE resolution = 3600 AND series_id = %(series)s AND at < %(until)s",
+        {"aged": aged, "series": series, "days": days, "until": since + timedelta(days=1)},
     )
+    return aged
 
 
-def remove(connection: Connection, series: int) -> None:
+def remove(connection: Connection, *series: int) -> None:
     """All of it: the next size begins as this one did."""
     connection.execute("TRUNCATE pggit_analytics.metric_samples, pggit_analytics.metric_rollups")
-    connection.execute("DELETE FROM pggit_analytics.metric_series WHERE id = %s", [series])
+    connection.execute("DELETE FROM pggit_analytics.metric_series WHERE id = ANY(%s)", [[*series]])
 
 
 def _series(connection: Connection, operation: str) -> int:

@@ -20,10 +20,19 @@ STEP = timedelta(minutes=5)
 Shape = Callable[[float], float]
 
 
+_now = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def _one_bucket() -> None:
+    """Each test has one `now`, though a bucket may end while it runs."""
+    global _now
+    _now = datetime.now(UTC)
+
+
 def now() -> datetime:
-    """The start of the bucket of five minutes that is filled now."""
-    moment = datetime.now(UTC)
-    return moment.replace(minute=moment.minute // 5 * 5, second=0, microsecond=0)
+    """The start of the bucket of five minutes that was being filled when the test began."""
+    return _now.replace(minute=_now.minute // 5 * 5, second=0, microsecond=0)
 
 
 def calm(world: World, *operations: str) -> None:
