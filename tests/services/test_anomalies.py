@@ -195,6 +195,19 @@ def test_each_minute_is_fed_once_whoever_watches(operations: Operations) -> None
     assert fed_until == operations.minute - 4 * MINUTE
 
 
+def test_nobody_judges_what_another_is_judging(operations: Operations) -> None:
+    operations.send(normal(100, 10))
+    operations.watch()
+    operations.send({9: 412.0, 8: 415.0})
+    with operations.world.deps.unit_of_work() as work:
+        context = Context(work.session, work.now, work.events, [0])
+        assert watch(context, "checkout", operations.minute)["minutes_fed"] == 2
+        assert operations.watch() == {}
+    assert operations.watch() == {}
+    assert operations.state()[1] == 93
+    assert len(operations.alerts()) == 1
+
+
 def test_who_is_killed_has_done_nothing(operations: Operations) -> None:
     operations.send(normal(100, 9) | {8: 412.0})
 
