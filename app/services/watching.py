@@ -189,7 +189,8 @@ def watch(context: Context, operation: str, complete: datetime) -> Counter[str]:
     watched = _Watched(row, _detector(row), context, complete)
     report["minutes_fed"], has_more = _feed(watched)
     report["more"] = int(has_more)
-    if not has_more:
+    if not report["minutes_fed"]:
+        # Else what is not over yet has its turn in the next pass, if it is off at all.
         report["judged_early"] = _look_ahead(watched)
     row.retry_at = row.error = None
     return report
