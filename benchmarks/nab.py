@@ -190,7 +190,7 @@ def table(measured: Measured) -> str:
         "",
         "ours with another threshold: "
         + ", ".join(
-            f"{one:.2f} {normalised(measured.at(one, names)):.1f}" for one in THRESHOLDS[4:18:2]
+            f"{one:.2f} {normalised(measured.at(one, names)):.1f}" for one in THRESHOLDS[4:16:2]
         ),
         *_check(measured, by_category, threshold),
         "",
@@ -225,7 +225,7 @@ def _check(
     """What a threshold scores on files that it was not chosen on."""
     first, second = halves(measured.files)
     yield (
-        "split halves (every second file of each category), at the one threshold: "
+        "split halves (every second file of each category), one threshold: "
         + " and ".join(
             f"{normalised(measured.at(threshold, half)):.1f}" for half in (first, second)
         )

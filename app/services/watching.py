@@ -189,7 +189,8 @@ def watch(context: Context, operation: str, complete: datetime) -> Counter[str]:
     watched = _Watched(row, _detector(row), context, complete)
     report["minutes_fed"], has_more = _feed(watched)
     report["more"] = int(has_more)
-    if not has_more:
+    if not report["minutes_fed"]:
+        # Else what is not over yet has its turn in the next pass, if it is off at all.
         report["judged_early"] = _look_ahead(watched)
     row.retry_at = row.error = None
     return report
@@ -197,17 +198,27 @@ def watch(context: Context, operation: str, complete: datetime) -> Counter[str]:
 
 def _lock(session: Session, now: datetime, operation: str) -> DetectorState | None:
     """None while somebody else has it."""
+    mine = (
+        select(DetectorState)
+        .where(DetectorState.operation == operation)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    row = session.scalar(mine)
+    if row is not None or _is_there(session, operation):
+        return row
+    # Only where there is none: an insert would wait for who has changed it.
     session.execute(
         insert(DetectorState)
         .values(operation=operation, fed_until=_minute_of(now - LOOK_BACK))
         .on_conflict_do_nothing(index_elements=[DetectorState.operation])
     )
-    return session.scalar(
-        select(DetectorState)
-        .where(DetectorState.operation == operation)
-        .with_for_update(skip_locked=True),
-        execution_options={"populate_existing": True},
-    )
+    return session.scalar(mine)
+
+
+def _is_there(session: Session, operation: str) -> bool:
+    found = select(DetectorState.operation).where(DetectorState.operation == operation)
+    return session.scalar(found) is not None
 
 
 def _detector(row: DetectorState) -> Detector:
