@@ -142,9 +142,9 @@ def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Rec
     changed = before is not after and unknown not in (before, after)
     flapping, flap = check.flapping, FlapReason.CALM
     if changed or flapping.times or flapping.since:
-        flapping, flap = observe(flapping, check.flap_policy, now, changed=changed)
+        flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
     told = news(before, after, flap, is_blocked=check.is_blocked)
-    next_at = next_check(check.webhook_id, check.interval_seconds, check.due_at, now)
+    next_at = next_check(check.webhook_id, check.plan.interval_seconds, check.due_at, now)
     if decision is CheckDecision.WAIT_FOR_PARENT:
         next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
     return _Record(result, told or decision, flapping, in_maintenance, next_at)
@@ -176,7 +176,7 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
             "ids": number_array(one.check.webhook_id for one in results),
             "tokens": word_array(one.check.lease_token for one in results),
             "are_last": number_array(is_last for _, _, is_last in rows),
-            "intervals": number_array(one.check.interval_seconds for one in results),
+            "intervals": number_array(one.check.plan.interval_seconds for one in results),
             "next": time_array(one.next_check_at for one, _, _ in rows),
             "statuses": word_array(one.health.status for one in results),
             "failures": number_array(one.health.failures for one in results),
@@ -199,7 +199,7 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
             "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
         },
     )
-    return dict(done.tuples().all())
+    return {row[0]: row[1] for row in done.all()}
 
 
 def _follow_up(
@@ -219,7 +219,7 @@ def _follow_up(
         parent
         for one in records
         if one.decision is CheckDecision.WAIT_FOR_PARENT
-        for parent in one.result.check.depends_on
+        for parent in one.result.check.plan.depends_on
     }
     if asked:
         hurry(session, sorted(asked))
