@@ -74,7 +74,7 @@ _ROADS = text(
     ORDER BY w.id LIMIT :most
     """
 )
-# The checks at which a webhook's health became another; one that was still to be confirmed is none.
+# The checks at which a webhook's health became another.
 _HEALTH_CHANGES = text(
     """
     SELECT checked_at AS at, health_status, reason, decision FROM (
@@ -82,7 +82,6 @@ _HEALTH_CHANGES = text(
             lag(health_status) OVER (ORDER BY id) AS before
         FROM pggit.webhook_health_checks
         WHERE webhook_id = :webhook AND checked_at BETWEEN :since AND :until
-            AND decision IS DISTINCT FROM 'confirm_at_once'
     ) c WHERE before IS DISTINCT FROM health_status ORDER BY checked_at DESC LIMIT :most
     """
 )

@@ -36,23 +36,20 @@ class TestConfirmation:
         check(world, webhook, 500, 204)
         assert status(world, webhook) == "healthy"
         assert alerts(world) == []
-        assert decisions(world, webhook)[1:] == [
-            ("healthy", "confirm_at_once"),
-            ("healthy", "not_confirmed"),
+        assert decisions(world, webhook)[1:] == [("healthy", "not_confirmed")]
+        assert world.sql("SELECT confirms FROM pggit.webhook_health_checks ORDER BY id") == [
+            (None,),
+            ("unexpected_status: HTTP 500",),
         ]
 
-    def test_one_that_is_takes_it_down_and_both_are_history(self, world: World) -> None:
+    def test_one_that_is_takes_it_down_and_counts_once(self, world: World) -> None:
         webhook = world.webhook(check=ONCE)
         check(world, webhook, 204)
         check(world, webhook, 500, 503)
         assert alerts(world) == [(key(webhook, "unavailable"), "pending")]
-        assert decisions(world, webhook)[1:] == [
-            ("healthy", "confirm_at_once"),
-            ("unavailable", "state_changed"),
-        ]
+        assert decisions(world, webhook)[1:] == [("unavailable", "state_changed")]
         assert world.sql("SELECT http_status FROM pggit.webhook_health_checks ORDER BY id") == [
             (204,),
-            (500,),
             (503,),
         ]
 
@@ -60,7 +57,10 @@ class TestConfirmation:
         webhook = world.webhook(check=ONCE)
         check(world, webhook, 500)
         check(world, webhook, 500)
-        assert len(decisions(world, webhook)) == 3
+        assert world.sql("SELECT confirms FROM pggit.webhook_health_checks ORDER BY id") == [
+            ("unexpected_status: HTTP 500",),
+            (None,),
+        ]
 
 
 class TestFlapping:
