@@ -6,9 +6,10 @@ Measured in turns, each against the same target, a server that is hardly there, 
 without TLS:
 
 - Tocsin as `make run` starts it: one worker process of the health lane (`python -m tasks health
-  1`), and PostgreSQL with fsync. So many webhooks become due at once, each of which was checked
-  once before; each is claimed, probed through the egress guard, judged, and recorded: its health,
-  its history, its rollup. From the first probe that the target sees until all are recorded.
+  1`), and PostgreSQL with fsync; and with a second worker. So many webhooks become due at once,
+  each of which was checked once before; each is claimed, probed through the egress guard, judged,
+  and recorded: its health, its history, its rollup. From the first probe that the target sees
+  until all are recorded.
 - Prometheus blackbox_exporter 0.23 from Debian, asked for `/probe` by `--callers` callers at once
   over connections that are kept alive. It answers each with its metrics, and keeps nothing. From
   the first probe until the last answer.
@@ -37,14 +38,18 @@ from benchmarks import command, fleet, machine
 from benchmarks.command import positive, say
 from benchmarks.debian import BLACKBOX, find
 from benchmarks.postgres import Connection, connect, tidy_up
-from benchmarks.probes_report import ProbeRound, ProbesReport
+from benchmarks.probes_report import ONE, PEER, TWO, ProbeRound, ProbesReport
 from benchmarks.processes import running, wait_for
 from benchmarks.receiver import ANSWER_WITHIN_SECONDS, LOOPBACK
 from benchmarks.target import Target, running_target
 from benchmarks.tocsin import START_WITHIN_SECONDS, opened, settings_for
 
-TOCSIN, PEER = "tocsin", "blackbox"
-NAMES = (TOCSIN, PEER)
+TITLES = {
+    ONE: "Tocsin, one worker of the health lane",
+    TWO: "Tocsin, two workers of the health lane",
+    PEER: "blackbox_exporter (Debian), /probe, keeps nothing",
+}
+NAMES = tuple(TITLES)
 ROUND_WITHIN_SECONDS = 120.0
 WARM_UP = 200
 HOW_TO_INSTALL = f"not installed; apt-get install {BLACKBOX}"
@@ -116,10 +121,11 @@ def _measured(
 
 
 class Tocsin:
-    name = TOCSIN
-    title = "Tocsin, one worker of the health lane"
-
-    def __init__(self, settings: Settings, target: Target, count: int) -> None:
+    def __init__(
+        self, name: str, workers: int, settings: Settings, target: Target, count: int
+    ) -> None:
+        self._name = name
+        self._workers = workers
         self._settings = settings
         self._target = target
         self._count = count
@@ -129,11 +135,11 @@ class Tocsin:
             (like,) = tocsin.make_webhooks([self._target.url(run, 0)], active=True)
             fleet.put_off(connection, [like])
             webhooks = fleet.multiply(connection, like, self._count)
-            with tocsin.workers(1, lane="health") as pids:
+            with tocsin.workers(self._workers, lane="health") as pids:
                 _probe_all(connection, webhooks)
                 tidy_up(self._settings.database_url)
                 made = _measured(
-                    self.name,
+                    self._name,
                     self._target,
                     run,
                     self._count,
@@ -163,9 +169,6 @@ def _probe_all(connection: Connection, webhooks: Sequence[int]) -> Callable[[], 
 
 
 class Blackbox:
-    name = PEER
-    title = "blackbox_exporter (Debian), /probe, keeps nothing"
-
     def __init__(
         self, binary: Path, folder: Path, target: Target, count: int, callers: int
     ) -> None:
@@ -200,7 +203,7 @@ class Blackbox:
             )
             _ask(callers, warm)
             return _measured(
-                self.name, self._target, run, self._count, pids, lambda: _ask(callers, asked)
+                PEER, self._target, run, self._count, pids, lambda: _ask(callers, asked)
             )
 
 
@@ -225,13 +228,15 @@ def run(servers: Servers, folder: Path, options: Options) -> ProbesReport:
     """All rounds, in turns. Logs go to the folder."""
     began_at = datetime.now(UTC)
     about = machine.describe(servers.database_url, servers.redis_url)
-    titles = {one.name: one.title for one in (Tocsin, Blackbox) if one.name in options.only}
+    titles = {name: title for name, title in TITLES.items() if name in options.only}
     absent: dict[str, str] = {}
     measured: list[ProbeRound] = []
     with running_target() as target:
         there: dict[str, Tocsin | Blackbox] = {}
-        if TOCSIN in options.only:
-            there[TOCSIN] = Tocsin(settings_for(servers, folder), target, options.probes)
+        settings = settings_for(servers, folder)
+        for name, workers in ((ONE, 1), (TWO, 2)):
+            if name in options.only:
+                there[name] = Tocsin(name, workers, settings, target, options.probes)
         binary = find(BLACKBOX, folder) if PEER in options.only else None
         if binary is not None:
             few = max(options.probes // PEER_SHARE, 1)

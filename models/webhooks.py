@@ -133,7 +133,8 @@ class WebhookHealth(Base):
 class WebhookHealthCheck(Base):
     """One check and what came of it. `latency_ms` is the total of its phases.
 
-    `decision` says what the rules made of it, where there was something to decide.
+    `decision` says what the rules made of it, where there was something to decide, and `confirms`,
+    of one that was made a second time at once, why it failed the first time.
 
     There is no foreign key to webhooks: it would lock the webhook for every check. What a deleted
     webhook leaves goes with its age, and by age the ids are in order too.
@@ -160,6 +161,7 @@ class WebhookHealthCheck(Base):
     tls_ms: Mapped[float | None] = mapped_column(Float)
     first_byte_ms: Mapped[float | None] = mapped_column(Float)
     decision: Mapped[str | None] = mapped_column(Text)
+    confirms: Mapped[str | None] = mapped_column(Text)
     in_maintenance: Mapped[bool] = mapped_column(server_default="false")
 
 

@@ -37,6 +37,7 @@ from benchmarks.delivery_report import DeliveryReport, Section
 from benchmarks.fairness_report import Scenario, stays_fair
 from benchmarks.figures import at_least, at_most, percentile
 from benchmarks.ledger import balance, check_sample
+from benchmarks.probes_report import ONE, PEER
 from benchmarks.receiver import HANGS, Ledger, Receiver, after, running_receiver
 from benchmarks.report import Report
 from benchmarks.rounds import Round
@@ -139,7 +140,7 @@ def test_fairness_balances_and_the_control_shows_what_it_would_see(
 
 @pytest.mark.usefixtures("leaves_no_process")
 def test_probes_balance(own_database: Servers, tmp_path: Path) -> None:
-    only = [probes.TOCSIN] + ([probes.PEER] if shutil.which(BLACKBOX) else [])
+    only = [ONE] + ([PEER] if shutil.which(BLACKBOX) else [])
 
     report = probes.run(own_database, tmp_path, probes.Options(300, 1, 4, only))
 

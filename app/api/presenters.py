@@ -110,6 +110,7 @@ def present_check(row: WebhookHealthCheck) -> dict[str, Any]:
             "total_ms": row.latency_ms,
         },
         "decision": row.decision,
+        "confirms": row.confirms,
         "in_maintenance": row.in_maintenance,
     }
 

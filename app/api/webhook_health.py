@@ -20,6 +20,7 @@ from app.api.schemas.webhooks import (
 from app.domain.badge import status_badge, uptime_badge
 from app.errors import Conflict
 from app.services import health_checks, health_reports
+from app.services.check_plans import Plans
 from app.services.health_records import record
 
 blueprint = Blueprint(
@@ -106,10 +107,9 @@ def check_now(webhook_id: int) -> dict[str, Any]:
     this is then.
     """
     settings, guard = deps().settings, deps().guard
+    plans = Plans(deps().cipher, settings.request_timeout_seconds)
     with deps().unit_of_work() as work:
-        check = health_checks.claim_one(
-            work.session, deps().cipher, webhook_id, settings.request_timeout_seconds
-        )
+        check = health_checks.claim_one(work.session, plans, webhook_id)
     # No transaction is open while the receiver thinks.
     result = health_checks.judge_response(check, fetch(guard, check.request))
     if result.wants_confirmation:

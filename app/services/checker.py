@@ -14,6 +14,7 @@ from app.adapters.clock import Clock
 from app.adapters.http import Guard
 from app.domain.health import CheckOutcome
 from app.domain.samples import Series
+from app.services.check_plans import Plans
 from app.services.health_checks import CheckResult, claim_due
 from app.services.health_records import record
 from app.services.meter import CHECK_LATENCY, Meter
@@ -47,9 +48,8 @@ class Checker:
         self._meter = meter
         self._unit_of_work = unit_of_work
         self._clock = clock
-        self._cipher = cipher
+        self._plans = Plans(cipher, default_timeout_seconds)
         self._prober = Prober(guard, CAPACITY)
-        self._default_timeout = default_timeout_seconds
         self._retry_schedule = retry_schedule
         self._leased = 0  # given to the prober, and not yet taken from it
         self._finished: list[CheckResult] = []
@@ -109,7 +109,7 @@ class Checker:
         if room <= 0:
             return 0
         with self._unit_of_work() as work:
-            checks = claim_due(work.session, self._cipher, room, self._default_timeout)
+            checks = claim_due(work.session, self._plans, room)
         self._leased += len(checks)
         self._prober.give(checks)
         return len(checks)

@@ -77,8 +77,8 @@ _ROADS = text(
 # The checks at which a webhook's health became another.
 _HEALTH_CHANGES = text(
     """
-    SELECT checked_at AS at, health_status, reason FROM (
-        SELECT checked_at, health_status, reason,
+    SELECT checked_at AS at, health_status, reason, decision FROM (
+        SELECT checked_at, health_status, reason, decision,
             lag(health_status) OVER (ORDER BY id) AS before
         FROM pggit.webhook_health_checks
         WHERE webhook_id = :webhook AND checked_at BETWEEN :since AND :until
@@ -264,7 +264,13 @@ def _message(
     since, until = row.created_at, row.finished_at or now
     trace += _traffic_changes(session, row.webhook_id, since, until)
     trace += [
-        {"at": one.at, "stage": "check", "reason": one.reason, "detail": one.health_status}
+        {
+            "at": one.at,
+            "stage": "check",
+            "reason": one.reason,
+            "detail": one.health_status,
+            "decision": one.decision,
+        }
         for one in session.execute(
             _HEALTH_CHANGES,
             {"webhook": row.webhook_id, "since": since, "until": until, "most": MAX_CHANGES},

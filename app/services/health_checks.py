@@ -1,16 +1,14 @@
 """Health checks: claim the webhooks that are due, and judge what came of the probe."""
 
-import json
 import secrets
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from app.adapters.cipher import Cipher
 from app.adapters.http import Request, Response, Timings
-from app.domain.flapping import Flapping, FlapPolicy, flap_policy
+from app.domain.flapping import Flapping
 from app.domain.health import (
     CheckDecision,
     CheckOutcome,
@@ -26,7 +24,7 @@ from app.domain.health import (
     waits_for_parents,
 )
 from app.errors import NotFound
-from app.services.messages import USER_AGENT
+from app.services.check_plans import Plan, Plans
 from app.services.webhooks import get_row
 
 # A checker that dies leaves its checks due again after two probes' time-out (the second confirms
@@ -35,7 +33,7 @@ LEASE_MARGIN_SECONDS = 15
 
 
 class Check(NamedTuple):
-    """A leased check and what it needs to know of its webhook, as it was when it was claimed.
+    """A leased check, and the health of its webhook as it was when it was claimed.
 
     `parents` None: it depends on none that could be at fault.
     """
@@ -43,19 +41,25 @@ class Check(NamedTuple):
     webhook_id: int
     lease_token: str
     due_at: datetime
-    name: str
-    interval_seconds: int
-    request: Request
-    policy: CheckPolicy
-    flap_policy: FlapPolicy
-    min_certificate_days: int | None
+    plan: Plan
     health: Health
     flapping: Flapping
     failing_since: datetime | None
     certificate_told: bool
     is_blocked: bool
-    depends_on: tuple[int, ...]
     parents: Parents | None
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    @property
+    def request(self) -> Request:
+        return self.plan.request
+
+    @property
+    def policy(self) -> CheckPolicy:
+        return self.plan.policy
 
 
 class CheckResult(NamedTuple):
@@ -100,12 +104,7 @@ _CLAIM = """
             AND p.health_status <> 'unavailable'
     ) parents
     WHERE h.webhook_id = due.webhook_id
-    RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.name, w.url,
-        w.headers_encrypted, COALESCE(w.timeout_seconds, :timeout), w.health_check_interval_seconds,
-        w.check_method, w.check_expected_status, w.check_max_latency_ms,
-        w.check_failure_threshold, w.check_recovery_threshold, w.check_body_includes,
-        w.check_body_excludes, NULLIF(w.check_headers, '{{}}'), w.check_min_certificate_days,
-        w.check_flap_changes, w.check_flap_window_seconds, NULLIF(w.depends_on, '{{}}'),
+    RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.updated_at,
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
         h.failing_since, NULLIF(h.changed_times, '{{}}'), h.flapping_since, h.certificate_told,
         h.blocked_by IS NOT NULL, parents.count, parents.is_failing, parents.checked_since
@@ -120,56 +119,39 @@ _CLAIM_DUE = text(
 _CLAIM_ONE = text(_CLAIM.format(condition="h.webhook_id = :webhook_id", who_has_it=""))
 
 
-def claim_due(
-    session: Session, cipher: Cipher, limit: int, default_timeout_seconds: int
-) -> list[Check]:
+def claim_due(session: Session, plans: Plans, limit: int) -> list[Check]:
     """Lease at most `limit` checks that are due, the latest first."""
-    parameters = {"limit": limit, "timeout": default_timeout_seconds}
-    return _claim(session, cipher, _CLAIM_DUE, parameters)
+    return _claim(session, plans, _CLAIM_DUE, {"limit": limit})
 
 
-def claim_one(
-    session: Session, cipher: Cipher, webhook_id: int, default_timeout_seconds: int
-) -> Check:
+def claim_one(session: Session, plans: Plans, webhook_id: int) -> Check:
     """Lease a webhook's check now, whether or not it is due, even from another checker."""
     get_row(session, webhook_id)
-    parameters = {"limit": 1, "timeout": default_timeout_seconds, "webhook_id": webhook_id}
-    checks = _claim(session, cipher, _CLAIM_ONE, parameters)
+    checks = _claim(session, plans, _CLAIM_ONE, {"limit": 1, "webhook_id": webhook_id})
     if not checks:
         raise NotFound("There is no such webhook.")
     return checks[0]
 
 
 def _claim(
-    session: Session, cipher: Cipher, statement: Any, parameters: dict[str, Any]
+    session: Session, plans: Plans, statement: TextClause, parameters: dict[str, Any]
 ) -> list[Check]:
-    given = {"margin": LEASE_MARGIN_SECONDS, "chance": f"{secrets.token_hex(8)}-"}
+    given = {
+        "margin": LEASE_MARGIN_SECONDS,
+        "chance": f"{secrets.token_hex(8)}-",
+        "timeout": plans.default_timeout_seconds,
+    }
     rows = session.execute(statement, parameters | given).all()
-    return [_check_of(cipher, *row) for row in rows]
+    found = plans.of(session, {row[0]: row[3] for row in rows})
+    return [_check_of(found[row[0]], *row) for row in rows]
 
 
 def _check_of(
-    cipher: Cipher,
+    plan: Plan,
     webhook_id: int,
     lease_token: str,
     due_at: datetime,
-    name: str,
-    url: str,
-    headers_encrypted: bytes | None,
-    timeout: int,
-    interval: int,
-    method: str,
-    expected_status: list[int] | None,
-    max_latency_ms: int | None,
-    failure_threshold: int,
-    recovery_threshold: int,
-    body_includes: str | None,
-    body_excludes: str | None,
-    wanted_headers: dict[str, str | None] | None,
-    min_certificate_days: int | None,
-    flap_changes: int | None,
-    flap_window: int | None,
-    depends_on: list[int] | None,
+    _version: datetime,
     status: str,
     failures: int,
     slow: int,
@@ -184,53 +166,22 @@ def _check_of(
     parents_checked_since: datetime | None,
 ) -> Check:
     """In the order of what a claim returns."""
-    headers = tuple((name.lower(), value) for name, value in (wanted_headers or {}).items())
     return Check(
         webhook_id,
         lease_token,
         due_at,
-        name,
-        interval,
-        Request(
-            method=method,
-            url=url,
-            headers=(_USER_AGENT, *_headers(cipher, headers_encrypted)),
-            body=None,
-            timeout_seconds=float(timeout),
-            fresh_connection=True,
-            want_certificate=True,
-            want_headers=tuple(name for name, _ in headers),
-        ),
-        CheckPolicy(
-            tuple(expected_status) if expected_status else None,
-            max_latency_ms,
-            failure_threshold,
-            recovery_threshold,
-            body_includes,
-            body_excludes,
-            headers,
-        ),
-        flap_policy(flap_changes, flap_window, interval),
-        min_certificate_days,
+        plan,
         Health(_STATUSES[status], failures, slow, successes),
-        Flapping(tuple(changed_times or ()), flapping_since),
+        Flapping(tuple(changed_times), flapping_since) if changed_times else _CALM,
         failing_since,
         certificate_told,
         is_blocked,
-        tuple(depends_on or ()),
         Parents(bool(parent_is_failing), parents_checked_since) if parents else None,
     )
 
 
+_CALM = Flapping()
 _STATUSES = {status.value: status for status in HealthStatus}
-_USER_AGENT = ("user-agent", USER_AGENT)
-
-
-def _headers(cipher: Cipher, encrypted: bytes | None) -> tuple[tuple[str, str], ...]:
-    if encrypted is None:
-        return ()
-    headers: dict[str, str] = json.loads(cipher.decrypt(encrypted))
-    return tuple(headers.items())
 
 
 def judge_response(check: Check, response: Response) -> CheckResult:

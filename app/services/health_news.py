@@ -101,7 +101,7 @@ def tell_of_certificate(
     draft = Draft(
         title=f"The certificate of webhook “{name}” expires in {days} days",
         message=f"It is good until {result.certificate_expires_at:%Y-%m-%d %H:%M} UTC; at least"
-        f" {result.check.min_certificate_days} days are wanted.",
+        f" {result.check.plan.min_certificate_days} days are wanted.",
         severity=Severity.WARNING,
         source=HEALTH_SOURCE,
         labels={"webhook_id": str(webhook_id), "webhook": name, "reason": "certificate_expires"},
@@ -116,7 +116,7 @@ def certificate_news(result: CheckResult, now: datetime) -> bool | None:
     is_short = certificate_is_short(
         result.certificate_expires_at,
         now,
-        check.min_certificate_days,
+        check.plan.min_certificate_days,
         has_answered=result.http_status is not None,
     )
     return None if is_short is check.certificate_told else is_short
@@ -150,8 +150,8 @@ def _state_draft(result: CheckResult, blocked: int) -> Draft:
 
 def _flapping_draft(result: CheckResult) -> Draft:
     check = result.check
-    minutes = check.flap_policy.window_seconds / 60
-    changes = check.flap_policy.changes
+    minutes = check.plan.flap_policy.window_seconds / 60
+    changes = check.plan.flap_policy.changes
     return Draft(
         title=f"Webhook “{check.name}” is flapping",
         message=f"Its health changed {changes} times within {minutes:.3g} minutes. Single changes"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.adapters.arrays import number_array, text_array, time_array, word_array
 from app.domain.cadence import next_check
-from app.domain.check_rollups import CheckRollup, bucket_of, merge, rollup_of
+from app.domain.check_rollups import CheckRollup, bucket_of, rollup_of
 from app.domain.events import ChecksDue, DeliveriesQueued, Event
 from app.domain.flapping import Flapping, FlapReason, observe
 from app.domain.health import CheckDecision, HealthStatus, news
@@ -25,23 +25,22 @@ from models import WebhookHealth
 # Whose parent is asked first is checked again so soon after.
 SOON_SECONDS = 5
 
-# Of a check and the one that confirmed it only the last is the webhook's health; both are history.
 # Whoever changed the interval meanwhile wants a check by the new one, so that one is due at once.
 _RECORD = text(
     """
     WITH said AS MATERIALIZED (
         SELECT * FROM unnest(
-            CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:are_last AS bool[]),
-            CAST(:intervals AS int[]), CAST(:next AS timestamptz[]),
-            CAST(:statuses AS text[]), CAST(:failures AS int[]), CAST(:slow AS int[]),
-            CAST(:successes AS int[]), CAST(:outcomes AS text[]), CAST(:reasons AS text[]),
-            CAST(:decisions AS text[]), CAST(:maintenance AS bool[]),
-            CAST(:http_statuses AS int[]), CAST(:latencies AS float8[]), CAST(:errors AS text[]),
+            CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:intervals AS int[]),
+            CAST(:next AS timestamptz[]), CAST(:statuses AS text[]), CAST(:failures AS int[]),
+            CAST(:slow AS int[]), CAST(:successes AS int[]), CAST(:outcomes AS text[]),
+            CAST(:reasons AS text[]), CAST(:decisions AS text[]), CAST(:confirms AS text[]),
+            CAST(:maintenance AS bool[]), CAST(:http_statuses AS int[]),
+            CAST(:latencies AS float8[]), CAST(:errors AS text[]),
             CAST(:certificates AS timestamptz[]), CAST(:dns AS float8[]),
             CAST(:connect AS float8[]), CAST(:tls AS float8[]), CAST(:first_byte AS float8[])
-        ) WITH ORDINALITY AS s (id, token, is_last, interval, next_check_at, status, failures, slow,
-            successes, outcome, reason, decision, in_maintenance, http_status, latency, error,
-            certificate, dns, connect, tls, first_byte, n)
+        ) AS s (id, token, interval, next_check_at, status, failures, slow, successes, outcome,
+            reason, decision, confirms, in_maintenance, http_status, latency, error, certificate,
+            dns, connect, tls, first_byte)
     ), done AS (
         UPDATE pggit.webhook_health_metrics h
         SET lease_token = NULL, last_check_at = now(),
@@ -59,19 +58,17 @@ _RECORD = text(
             next_check_at = CASE WHEN w.health_check_interval_seconds = said.interval
                 THEN said.next_check_at ELSE now() END
         FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
-        WHERE h.webhook_id = said.id AND h.lease_token = said.token AND said.is_last
+        WHERE h.webhook_id = said.id AND h.lease_token = said.token
         RETURNING h.webhook_id, h.health_status, h.blocked_by IS NOT NULL AS is_blocked
     ), logged AS (
         INSERT INTO pggit.webhook_health_checks
-            (webhook_id, checked_at, outcome, reason, decision, http_status, latency_ms, error,
-             health_status, in_maintenance, dns_ms, connect_ms, tls_ms, first_byte_ms)
+            (webhook_id, checked_at, outcome, reason, decision, confirms, http_status, latency_ms,
+             error, health_status, in_maintenance, dns_ms, connect_ms, tls_ms, first_byte_ms)
         SELECT said.id, now(), said.outcome, said.reason,
             CASE WHEN done.is_blocked THEN :blocked_decision ELSE said.decision END,
-            said.http_status, said.latency, said.error,
-            CASE WHEN said.is_last THEN done.health_status ELSE said.status END,
+            said.confirms, said.http_status, said.latency, said.error, done.health_status,
             said.in_maintenance, said.dns, said.connect, said.tls, said.first_byte
         FROM said JOIN done ON done.webhook_id = said.id
-        ORDER BY said.n
     )
     SELECT webhook_id, is_blocked FROM done
     """
@@ -142,32 +139,31 @@ def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Rec
     changed = before is not after and unknown not in (before, after)
     flapping, flap = check.flapping, FlapReason.CALM
     if changed or flapping.times or flapping.since:
-        flapping, flap = observe(flapping, check.flap_policy, now, changed=changed)
+        flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
     told = news(before, after, flap, is_blocked=check.is_blocked)
-    next_at = next_check(check.webhook_id, check.interval_seconds, check.due_at, now)
+    next_at = next_check(check.webhook_id, check.plan.interval_seconds, check.due_at, now)
     if decision is CheckDecision.WAIT_FOR_PARENT:
         next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
     return _Record(result, told or decision, flapping, in_maintenance, next_at)
 
 
 def _rollup_of(one: _Record) -> CheckRollup:
-    if one.result.first is None:
-        verdict, latency = one.result.verdict, one.result.latency_ms
-        return rollup_of(verdict.outcome, latency, in_maintenance=one.in_maintenance)
-    return merge(
-        rollup_of(of_it.verdict.outcome, of_it.latency_ms, in_maintenance=one.in_maintenance)
-        for of_it in _both(one.result)
-    )
+    result = one.result
+    return rollup_of(result.verdict.outcome, result.latency_ms, in_maintenance=one.in_maintenance)
 
 
-def _both(result: CheckResult) -> Sequence[CheckResult]:
-    return [result] if result.first is None else [result.first, result]
+def _confirmed(result: CheckResult) -> str | None:
+    """Why a check failed the first time, of one that was made a second time at once."""
+    first = result.first
+    if first is None:
+        return None
+    shown = first.error if first.http_status is None else f"HTTP {first.http_status}"
+    return f"{first.verdict.reason}: {shown}"
 
 
 def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
     """The webhooks that were recorded, and whether each is blocked."""
-    rows = [(one, of_it, of_it is one.result) for one in records for of_it in _both(one.result)]
-    results = [of_it for _, of_it, _ in rows]
+    results = [one.result for one in records]
     timings = [one.timings or _NO_TIMINGS for one in results]
     dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
     done = session.execute(
@@ -175,19 +171,17 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
         {
             "ids": number_array(one.check.webhook_id for one in results),
             "tokens": word_array(one.check.lease_token for one in results),
-            "are_last": number_array(is_last for _, _, is_last in rows),
-            "intervals": number_array(one.check.interval_seconds for one in results),
-            "next": time_array(one.next_check_at for one, _, _ in rows),
+            "intervals": number_array(one.check.plan.interval_seconds for one in results),
+            "next": time_array(one.next_check_at for one in records),
             "statuses": word_array(one.health.status for one in results),
             "failures": number_array(one.health.failures for one in results),
             "slow": number_array(one.health.slow for one in results),
             "successes": number_array(one.health.successes for one in results),
             "outcomes": word_array(one.verdict.outcome for one in results),
             "reasons": word_array(one.verdict.reason for one in results),
-            "decisions": word_array(
-                one.decision if is_last else of_it.decision for one, of_it, is_last in rows
-            ),
-            "maintenance": number_array(one.in_maintenance for one, _, _ in rows),
+            "decisions": word_array(one.decision for one in records),
+            "confirms": text_array(_confirmed(one) for one in results),
+            "maintenance": number_array(one.in_maintenance for one in records),
             "http_statuses": number_array(one.http_status for one in results),
             "latencies": number_array(one.latency_ms for one in results),
             "errors": text_array(one.error for one in results),
@@ -199,7 +193,7 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
             "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
         },
     )
-    return dict(done.tuples().all())
+    return {row[0]: row[1] for row in done.all()}
 
 
 def _follow_up(
@@ -219,7 +213,7 @@ def _follow_up(
         parent
         for one in records
         if one.decision is CheckDecision.WAIT_FOR_PARENT
-        for parent in one.result.check.depends_on
+        for parent in one.result.check.plan.depends_on
     }
     if asked:
         hurry(session, sorted(asked))

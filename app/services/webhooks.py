@@ -211,7 +211,8 @@ def delete_webhook(session: Session, now: datetime, webhook_id: int) -> Sequence
     row = get_row(session, webhook_id, lock=True)
     dependents = session.scalars(
         text(
-            "UPDATE pggit.webhooks SET depends_on = array_remove(depends_on, CAST(:id AS bigint))"
+            "UPDATE pggit.webhooks SET depends_on = array_remove(depends_on, CAST(:id AS bigint)),"
+            " updated_at = now()"
             " WHERE depends_on @> ARRAY[CAST(:id AS bigint)] RETURNING id"
         ),
         {"id": webhook_id},

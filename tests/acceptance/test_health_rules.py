@@ -76,6 +76,7 @@ def test_a_failure_that_would_take_it_down_is_confirmed_at_once(
     receiver.plan("/hook", Answer(503), Answer())
     result = check(client, webhook)
     assert (result["outcome"], result["decision"]) == ("passed", "not_confirmed")
+    assert result["confirms"] == "unexpected_status: HTTP 503"
     assert receiver.probes("/hook") == 3
     assert alerts(client) == []
 

@@ -19,7 +19,7 @@ from tests.harness.system import System, free_port
 from tests.harness.waiting import eventually
 
 WEBHOOKS = "/api/v1/webhooks"
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "description": None,
     "is_active": True,
     "disabled_reason": None,
@@ -33,10 +33,17 @@ DEFAULTS = {
         "max_latency_ms": None,
         "failure_threshold": 3,
         "recovery_threshold": 2,
+        "body_includes": None,
+        "body_excludes": None,
+        "headers": {},
+        "min_certificate_days": 14,
+        "flap_changes": 5,
+        "flap_window_seconds": None,
     },
     "max_in_flight": 16,
     "rate_limit_per_second": None,
     "disable_after_days": 5,
+    "depends_on": [],
 }
 # Every field with a value that is not its default.
 ALL_FIELDS = {
@@ -48,11 +55,17 @@ ALL_FIELDS = {
     "retry_schedule_seconds": [0, 60, 3600],
     "headers": {"X-Team": "storage", "Authorization": "Bearer receivers-own-token"},
     "health_check": {
-        "method": "HEAD",
+        "method": "POST",
         "expected_status": [200, 204],
         "max_latency_ms": 250,
         "failure_threshold": 5,
         "recovery_threshold": 1,
+        "body_includes": "ready",
+        "body_excludes": "error",
+        "headers": {"X-State": "up", "etag": None},
+        "min_certificate_days": None,
+        "flap_changes": None,
+        "flap_window_seconds": 3600,
     },
     "max_in_flight": 4,
     "rate_limit_per_second": 2.5,

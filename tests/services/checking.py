@@ -5,6 +5,7 @@ from typing import Any
 
 from app.adapters.http import Failure, Response, Timings
 from app.services import health_checks, health_records
+from app.services.check_plans import Plans
 from app.services.health_checks import Check, CheckResult
 from tests.services.world import World
 
@@ -13,7 +14,7 @@ ONCE = {"failure_threshold": 1, "recovery_threshold": 1}
 
 def claim(world: World, limit: int = 100) -> list[Check]:
     with world.deps.unit_of_work() as work:
-        return health_checks.claim_due(work.session, world.deps.cipher, limit, 5)
+        return health_checks.claim_due(work.session, Plans(world.deps.cipher, 5), limit)
 
 
 def response(
@@ -55,7 +56,7 @@ def check_now(world: World, *statuses: int) -> None:
 def check(world: World, webhook_id: int, *statuses: int, **fields: Any) -> None:
     """Check this webhook alone, once."""
     with world.deps.unit_of_work() as work:
-        one = health_checks.claim_one(work.session, world.deps.cipher, webhook_id, 5)
+        one = health_checks.claim_one(work.session, Plans(world.deps.cipher, 5), webhook_id)
     record(world, answer(one, *statuses, **fields))
 
 

@@ -73,6 +73,11 @@ def test_what_a_gate_and_the_checks_did_meanwhile(world: World) -> None:
         ("check", "unexpected_status"),
         ("check", "as_expected"),
     ]
+    of_checks = [one for one in message["trace"] if one["stage"] == "check"]
+    assert [(one["detail"], one["decision"]) for one in of_checks] == [
+        ("unavailable", "state_changed"),
+        ("healthy", "state_changed"),
+    ]
 
 
 def test_a_gate_that_was_closed_before_is_told_too(world: World) -> None:

@@ -13,6 +13,7 @@ from app.domain.cadence import next_check
 from app.domain.health import HealthStatus
 from app.errors import NotFound
 from app.services import health_checks, health_records
+from app.services.check_plans import MAX_PLANS, Plans
 from app.services.checker import Checker
 from app.services.health_checks import Check
 from models import WebhookHealth
@@ -81,7 +82,7 @@ class TestClaim:
         webhook = world.webhook()
         (theirs,) = claim(world)
         with world.deps.unit_of_work() as work:
-            ours = health_checks.claim_one(work.session, world.deps.cipher, webhook, 5)
+            ours = health_checks.claim_one(work.session, Plans(world.deps.cipher, 5), webhook)
         assert ours.lease_token != theirs.lease_token
         assert record(world, answer(theirs)) == set()
         assert record(world, answer(ours)) == {webhook}
@@ -91,7 +92,7 @@ class TestClaim:
 
         def claim_it() -> Check:
             with world.deps.unit_of_work() as work:
-                return health_checks.claim_one(work.session, world.deps.cipher, webhook, 5)
+                return health_checks.claim_one(work.session, Plans(world.deps.cipher, 5), webhook)
 
         check = overlapping(
             world,
@@ -102,7 +103,47 @@ class TestClaim:
 
     def test_it_has_to_be_there(self, world: World) -> None:
         with pytest.raises(NotFound), world.deps.unit_of_work() as work:
-            health_checks.claim_one(work.session, world.deps.cipher, 10**12, 5)
+            health_checks.claim_one(work.session, Plans(world.deps.cipher, 5), 10**12)
+
+
+class TestPlans:
+    """What is kept of webhooks is what they are."""
+
+    def test_a_change_is_heeded_and_what_stays_is_not_read_again(self, world: World) -> None:
+        webhook = world.webhook(name="before")
+        plans = Plans(world.deps.cipher, 5)
+
+        def claim_it() -> Check:
+            with world.deps.unit_of_work() as work:
+                return health_checks.claim_one(work.session, plans, webhook)
+
+        first = claim_it()
+        assert claim_it().plan is first.plan
+        world.change_webhook(webhook, name="after", health_check={"method": "HEAD"})
+        changed = claim_it()
+        assert (changed.name, changed.request.method) == ("after", "HEAD")
+
+    def test_so_is_that_a_parent_is_gone(self, world: World) -> None:
+        parent = world.webhook()
+        child = world.webhook(depends_on=[parent])
+        plans = Plans(world.deps.cipher, 5)
+        for expected in ((parent,), ()):
+            with world.deps.unit_of_work() as work:
+                check = health_checks.claim_one(work.session, plans, child)
+            assert check.plan.depends_on == expected
+            if expected:
+                world.delete_webhook(parent)
+
+    def test_it_is_bounded(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert MAX_PLANS >= 10_000
+        monkeypatch.setattr("app.services.check_plans.MAX_PLANS", 3)
+        hooks = [world.webhook() for _ in range(5)]
+        plans = Plans(world.deps.cipher, 5)
+        for _ in range(2):
+            with world.deps.unit_of_work() as work:
+                claimed = [health_checks.claim_one(work.session, plans, one) for one in hooks]
+            assert [one.webhook_id for one in claimed] == hooks
+        assert len(plans._known) == 3
 
 
 class TestRecord:
@@ -136,7 +177,7 @@ class TestRecord:
             )
             == before
         )
-        assert world.sql("SELECT DISTINCT webhook_id FROM pggit.webhook_health_checks") == [
+        assert world.sql("SELECT webhook_id FROM pggit.webhook_health_checks") == [
             (live.webhook_id,)
         ]
         assert world.sql("SELECT labels->>'webhook_id' FROM pggit.alerts") == [
@@ -323,7 +364,7 @@ class TestChecker:
         assert health(world, hanging)[0] == "unavailable"
         assert world.sql(
             "SELECT reason FROM pggit.webhook_health_checks WHERE webhook_id = :id", id=hanging
-        ) == [("timed_out",), ("timed_out",)]
+        ) == [("timed_out",)]
         order = [
             row[0]
             for row in world.sql("SELECT webhook_id FROM pggit.webhook_health_checks ORDER BY id")

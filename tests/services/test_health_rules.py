@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 
 from app.adapters.http import Failure
+from app.deps import Work
 from app.domain.matchers import Matcher, Op
 from app.errors import Invalid
-from app.services import dependencies
+from app.services import dependencies, health_records
 from tests.services.checking import (
     ONCE,
     alerts,
@@ -22,7 +23,7 @@ from tests.services.checking import (
     record,
     status,
 )
-from tests.services.world import World, at_once
+from tests.services.world import World, at_once, overlapping
 
 
 def key(webhook_id: int, about: str) -> str:
@@ -36,23 +37,20 @@ class TestConfirmation:
         check(world, webhook, 500, 204)
         assert status(world, webhook) == "healthy"
         assert alerts(world) == []
-        assert decisions(world, webhook)[1:] == [
-            ("healthy", "confirm_at_once"),
-            ("healthy", "not_confirmed"),
+        assert decisions(world, webhook)[1:] == [("healthy", "not_confirmed")]
+        assert world.sql("SELECT confirms FROM pggit.webhook_health_checks ORDER BY id") == [
+            (None,),
+            ("unexpected_status: HTTP 500",),
         ]
 
-    def test_one_that_is_takes_it_down_and_both_are_history(self, world: World) -> None:
+    def test_one_that_is_takes_it_down_and_counts_once(self, world: World) -> None:
         webhook = world.webhook(check=ONCE)
         check(world, webhook, 204)
         check(world, webhook, 500, 503)
         assert alerts(world) == [(key(webhook, "unavailable"), "pending")]
-        assert decisions(world, webhook)[1:] == [
-            ("healthy", "confirm_at_once"),
-            ("unavailable", "state_changed"),
-        ]
+        assert decisions(world, webhook)[1:] == [("unavailable", "state_changed")]
         assert world.sql("SELECT http_status FROM pggit.webhook_health_checks ORDER BY id") == [
             (204,),
-            (500,),
             (503,),
         ]
 
@@ -60,7 +58,10 @@ class TestConfirmation:
         webhook = world.webhook(check=ONCE)
         check(world, webhook, 500)
         check(world, webhook, 500)
-        assert len(decisions(world, webhook)) == 3
+        assert world.sql("SELECT confirms FROM pggit.webhook_health_checks ORDER BY id") == [
+            ("unexpected_status: HTTP 500",),
+            (None,),
+        ]
 
 
 class TestFlapping:
@@ -224,6 +225,23 @@ class TestDependencies:
         assert blocked_by(world, child) == parents[1]
         check(world, parents[1], 204)
         assert blocked_by(world, child) is None
+
+    def test_one_that_goes_down_while_another_comes_back_is_not_overlooked(
+        self, world: World
+    ) -> None:
+        back, down = (world.webhook(check=ONCE) for _ in range(2))
+        child = world.webhook(check=ONCE, depends_on=[back, down])
+        check_now(world, 204)
+        check(world, back, 500)
+        make_due(world)
+        due = {one.webhook_id: one for one in claim(world)}
+
+        def goes_down(work: Work) -> None:
+            results = [answer(due[down], 500)]
+            health_records.record(work.session, work.now, work.events, results, [0])
+
+        overlapping(world, goes_down, lambda: record(world, answer(due[back], 204)))
+        assert blocked_by(world, child) == down
 
     def test_a_circle_is_refused_however_long(self, world: World) -> None:
         first = world.webhook()

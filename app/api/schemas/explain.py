@@ -50,6 +50,9 @@ class TraceSchema(Schema):
     gate = fields.String()
     pace_per_second = fields.Float(allow_none=True)
     detail = fields.String(allow_none=True)
+    decision = fields.String(
+        allow_none=True, metadata={"description": "Of a check: what the rules made of it."}
+    )
 
 
 class MessageSchema(Schema):

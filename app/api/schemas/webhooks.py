@@ -265,6 +265,10 @@ class CheckSchema(Schema):
             "enum": [*(decision.value for decision in CheckDecision), None],
         },
     )
+    confirms = fields.String(
+        allow_none=True,
+        metadata={"description": "Why it failed the first time, if it was made twice at once."},
+    )
     in_maintenance = fields.Boolean(metadata={"description": "Such a check is left out of uptime."})
 
 

@@ -53,6 +53,7 @@ def _added() -> Mapping[str, Sequence[sa.Column[Any]]]:
             sa.Column("tls_ms", sa.Float(), nullable=True),
             sa.Column("first_byte_ms", sa.Float(), nullable=True),
             sa.Column("decision", sa.Text(), nullable=True),
+            sa.Column("confirms", sa.Text(), nullable=True),
             sa.Column("in_maintenance", sa.Boolean(), server_default="false", nullable=False),
         ),
     }
