@@ -34,7 +34,7 @@ migration: $(VENV)/.dev ## write the next migration from the models: make migrat
 	$(RUN) -m app.cli new-migration "$(MESSAGE)"
 
 .PHONY: bench
-bench: $(VENV)/.dev ## the benchmarks beside their peers, one table out (ten minutes)
+bench: $(VENV)/.dev ## the benchmarks beside their peers, one table out (twenty minutes)
 	$(RUN) -m benchmarks
 
 MINUTES ?= 10

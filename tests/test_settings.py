@@ -192,6 +192,7 @@ def test_what_is_missing_is_named_with_what_to_do() -> None:
         ("ENCRYPTION_KEYS", KEYS[0][:-4]),
         ("ENCRYPTION_KEYS", f"{KEYS[0]},short"),
     ],
+    ids=["jwt", "password", "cut", "second"],
 )
 def test_short_secrets_are_refused(given_settings: Any, name: str, value: str) -> None:
     given_settings(REQUIRED | {name: value})

@@ -98,6 +98,8 @@ _QUEUE = """
             secs => COALESCE(w.retry_schedule_seconds[1], :first_delay)
         ) AS at
     ) due
+    -- Ids in the order of the events, whichever way the tables are joined.
+    ORDER BY e.id, w.id
     -- A webhook that is being deleted is waited for, and then is not there.
     FOR KEY SHARE OF w
 """

@@ -317,8 +317,9 @@ class TestMaintenance:
         world.silence(Matcher("webhook", Op.EQUAL, "other"))  # mutes, and is no maintenance
         check_now(world, 500)
         assert world.sql(
-            "SELECT webhook_id, in_maintenance FROM pggit.webhook_health_checks ORDER BY id"
-        ) == [(covered, False), (other, False), (covered, True), (other, False)]
+            "SELECT webhook_id, in_maintenance FROM pggit.webhook_health_checks"
+            " ORDER BY webhook_id, id"
+        ) == [(covered, False), (covered, True), (other, False), (other, False)]
         assert world.sql(
             "SELECT webhook_id, sum(checks)::int, sum(failed)::int, sum(in_maintenance)::int"
             " FROM pggit.webhook_health_rollups GROUP BY 1 ORDER BY 1"
