@@ -45,9 +45,19 @@ def redis_server(system: System, url: str) -> Find:
 
 def backends(system: System) -> Find:
     """The PostgreSQL processes that serve a client."""
-    return lambda: [
-        process for process in system.processes("postgres:") if "tocsin" in process.cmdline()[0]
-    ]
+
+    def find() -> Sequence[psutil.Process]:
+        return [one for one in system.processes("postgres:") if _title(one).count("tocsin")]
+
+    return find
+
+
+def _title(process: psutil.Process) -> str:
+    """Empty for one that has ended meanwhile."""
+    try:
+        return process.cmdline()[0]
+    except (psutil.NoSuchProcess, IndexError):
+        return ""
 
 
 def all_faults(system: System) -> Sequence[Fault]:
