@@ -12,10 +12,8 @@ from typing import NamedTuple
 from datasketches import kll_doubles_sketch
 
 from app.domain.health import CheckOutcome
+from app.domain.rollups import SKETCH_K, merge_sketches
 
-SKETCH_K = 800
-# Seconds of a bucket; each divides the next.
-RESOLUTIONS = (60, 300, 3600)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +81,7 @@ def merge(rollups: Iterable[CheckRollup]) -> CheckRollup:
     parts = list(rollups)
     if len(parts) == 1:
         return parts[0]
+    sketches = [one.sketch for one in parts if one.sketch is not None]
     minima = [one.latency_min_ms for one in parts if one.latency_min_ms is not None]
     maxima = [one.latency_max_ms for one in parts if one.latency_max_ms is not None]
     return CheckRollup(
@@ -93,17 +92,8 @@ def merge(rollups: Iterable[CheckRollup]) -> CheckRollup:
         latency_sum_ms=sum(one.latency_sum_ms for one in parts),
         latency_min_ms=min(minima, default=None),
         latency_max_ms=max(maxima, default=None),
-        sketch=_merge_sketches([one.sketch for one in parts if one.sketch is not None]),
+        sketch=merge_sketches(sketches) if sketches else None,
     )
-
-
-def _merge_sketches(sketches: Sequence[bytes]) -> bytes | None:
-    if len(sketches) < 2:
-        return sketches[0] if sketches else None
-    whole = kll_doubles_sketch.deserialize(sketches[0])
-    for one in sketches[1:]:
-        whole.merge(kll_doubles_sketch.deserialize(one))
-    return bytes(whole.serialize())
 
 
 def latency_quantiles(rollup: CheckRollup, ranks: Sequence[float]) -> list[float] | None:

@@ -71,7 +71,7 @@ def merge(rollups: Iterable[Rollup]) -> Rollup:
     if first is None:
         raise ValueError("nothing to merge")
     count, total, m2, least, most = first.count, first.sum, first.m2, first.min, first.max
-    sketch: kll_doubles_sketch | None = None
+    sketches = [first.sketch]
     for part in parts:
         delta = part.sum / part.count - total / count
         m2 += part.m2 + delta * delta * (count * part.count / (count + part.count))
@@ -79,12 +79,25 @@ def merge(rollups: Iterable[Rollup]) -> Rollup:
         total += part.sum
         least = min(least, part.min)
         most = max(most, part.max)
-        if sketch is None:
-            sketch = kll_doubles_sketch.deserialize(first.sketch)
-        sketch.merge(kll_doubles_sketch.deserialize(part.sketch))
-    if sketch is None:
+        sketches.append(part.sketch)
+    if len(sketches) == 1:
         return first
-    return Rollup(count, total, m2, least, most, sketch.serialize())
+    return Rollup(count, total, m2, least, most, merge_sketches(sketches))
+
+
+def merge_sketches(sketches: Sequence[bytes]) -> bytes:
+    """The sketch of all values of these. Raises ValueError without any."""
+    return sketches[0] if len(sketches) == 1 else bytes(_merged(sketches).serialize())
+
+
+def _merged(sketches: Iterable[bytes]) -> kll_doubles_sketch:
+    opened = map(kll_doubles_sketch.deserialize, sketches)
+    merged: kll_doubles_sketch | None = next(opened, None)
+    if merged is None:
+        raise ValueError("a sketch of nothing")
+    for one in opened:
+        merged.merge(one)
+    return merged
 
 
 def quantiles(rollup: Rollup, ranks: Sequence[float]) -> list[float]:
@@ -97,16 +110,7 @@ def quantiles(rollup: Rollup, ranks: Sequence[float]) -> list[float]:
 
 def quantiles_of_all(sketches: Iterable[bytes], ranks: Sequence[float]) -> list[float]:
     """The same, of the values of all these sketches together. Raises ValueError without any."""
-    merged: kll_doubles_sketch | None = None
-    for sketch in sketches:
-        one = kll_doubles_sketch.deserialize(sketch)
-        if merged is None:
-            merged = one
-        else:
-            merged.merge(one)
-    if merged is None:
-        raise ValueError("quantiles of nothing")
-    return list(merged.get_quantiles(list(ranks), True))
+    return list(_merged(sketches).get_quantiles(list(ranks), True))
 
 
 def mean(rollup: Rollup) -> float:

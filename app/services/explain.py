@@ -132,34 +132,20 @@ def explain(session: Session, now: datetime, alert_id: int) -> dict[str, Any]:
 
 
 def _of_its_life(alert: Alert) -> Iterator[dict[str, Any]]:
-    yield {
-        "at": alert.created_at,
-        "stage": "alert",
-        "reason": "raised",
-        "detail": f"by {alert.created_by}",
-    }
-    if alert.acknowledged_at is not None:
-        yield {
-            "at": alert.acknowledged_at,
-            "stage": "alert",
-            "reason": AlertStatus.ACKNOWLEDGED,
-            "detail": f"by {alert.acknowledged_by}",
-        }
-    if alert.resolved_at is not None:
-        yield {
-            "at": alert.resolved_at,
-            "stage": "alert",
-            "reason": AlertStatus.RESOLVED,
-            "detail": f"by {alert.resolved_by}",
-        }
-    if alert.snoozed_until is not None:
-        yield {
-            "at": alert.updated_at,
-            "stage": "alert",
-            "reason": WaitingReason.SNOOZED,
-            "until": alert.snoozed_until,
-            "detail": f"by {alert.snoozed_by}",
-        }
+    moments: tuple[tuple[datetime | None, str, str | None, dict[str, Any]], ...] = (
+        (alert.created_at, "raised", alert.created_by, {}),
+        (alert.acknowledged_at, AlertStatus.ACKNOWLEDGED, alert.acknowledged_by, {}),
+        (alert.resolved_at, AlertStatus.RESOLVED, alert.resolved_by, {}),
+        (
+            alert.updated_at if alert.snoozed_until is not None else None,
+            WaitingReason.SNOOZED,
+            alert.snoozed_by,
+            {"until": alert.snoozed_until},
+        ),
+    )
+    for at, reason, by, more in moments:
+        if at is not None:
+            yield {"at": at, "stage": "alert", "reason": reason, "detail": f"by {by}", **more}
 
 
 def _of_its_groups(session: Session, alert_id: int) -> Iterator[dict[str, Any]]:

@@ -10,12 +10,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.domain.check_rollups import (
-    RESOLUTIONS,
     CheckRollup,
     bucket_of,
     latency_quantiles,
     merge,
 )
+from app.domain.rollups import RESOLUTIONS
 from app.errors import Invalid
 from app.services.health_rollups import KEPT, check_rollups
 from app.services.paging import Page, PageRequest, paginate

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.adapters.arrays import bytes_array, number_array
-from app.domain.check_rollups import RESOLUTIONS, CheckRollup, bucket_of, merge
+from app.domain.check_rollups import CheckRollup, bucket_of, merge
+from app.domain.rollups import RESOLUTIONS
 
 FINEST = 60
 # For how long each resolution is kept.

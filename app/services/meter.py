@@ -76,7 +76,7 @@ class Meter:
         """These values are of now. There must be few such series, by their construction: no
         limit holds them. Never waits for more than a list, never fails.
         """
-        minute = int(self._clock.now().timestamp()) // MINUTE * MINUTE
+        minute = self._this_minute()
         with self._lock:
             if self._values + len(values) > MAX_VALUES:
                 self._dropped += len(values)
@@ -136,8 +136,10 @@ class Meter:
             if len(together):
                 self._add(part, rollup_of(together))
         if dropped:
-            minute = int(self._clock.now().timestamp()) // MINUTE * MINUTE
-            self._add((Series(DROPPED), minute), rollup_of([float(dropped)]))
+            self._add((Series(DROPPED), self._this_minute()), rollup_of([float(dropped)]))
+
+    def _this_minute(self) -> int:
+        return int(self._clock.now().timestamp()) // MINUTE * MINUTE
 
     def _add(self, part: Part, news: Rollup) -> None:
         if part in self._parts:

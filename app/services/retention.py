@@ -45,6 +45,19 @@ _ROLLUPS = """
     WHERE (r.webhook_id, r.resolution, r.at) = (old.webhook_id, old.resolution, old.at)
 """
 SERIES_SEEN_DAYS = 1
+
+
+def _older(
+    table: str, column: str, keep: str, *, order: str | None = None, batch: int = BATCH
+) -> TextClause:
+    """Deletes rows whose `column` is further back than `keep`; all names are constants of ours."""
+    return text(
+        f"DELETE FROM {table} WHERE id IN ("  # noqa: S608
+        f"SELECT id FROM {table} WHERE {column} < now() - interval '{keep}'"
+        f" ORDER BY {order or column} LIMIT {batch})"
+    )
+
+
 _PURGES: dict[str, TextClause] = {
     # An alert goes with its events, deliveries and attempts, once all of it is over.
     "alerts": text(
@@ -84,15 +97,7 @@ _PURGES: dict[str, TextClause] = {
         )
         for one in KEPT
     },
-    "job_executions": text(
-        f"""
-        DELETE FROM pggit.scheduled_job_execution WHERE id IN (
-            SELECT id FROM pggit.scheduled_job_execution
-            WHERE created_at < now() - interval '{KEEP["job_executions"]}'
-            ORDER BY created_at LIMIT {BATCH}
-        )
-        """  # noqa: S608
-    ),
+    "job_executions": _older("pggit.scheduled_job_execution", "created_at", KEEP["job_executions"]),
     "idempotent_requests": text(
         f"""
         DELETE FROM pggit.idempotent_requests WHERE (principal, key) IN (
@@ -140,23 +145,9 @@ _PURGES: dict[str, TextClause] = {
             AND NOT EXISTS (SELECT FROM pggit.alert_groups g WHERE g.rule_id = r.id)
         """  # noqa: S608
     ),
-    "silences": text(
-        f"""
-        DELETE FROM pggit.silences WHERE id IN (
-            SELECT id FROM pggit.silences
-            WHERE ends_at < now() - interval '{KEEP["silences"]}'
-            ORDER BY ends_at LIMIT {BATCH}
-        )
-        """  # noqa: S608
-    ),
-    "incidents": text(
-        f"""
-        DELETE FROM pggit_analytics.incidents WHERE id IN (
-            SELECT id FROM pggit_analytics.incidents
-            WHERE closed_at < now() - interval '{KEEP["incidents"]}'
-            ORDER BY id LIMIT {BATCH // 10}
-        )
-        """  # noqa: S608
+    "silences": _older("pggit.silences", "ends_at", KEEP["silences"]),
+    "incidents": _older(
+        "pggit_analytics.incidents", "closed_at", KEEP["incidents"], order="id", batch=BATCH // 10
     ),
     # What is kept of an operation goes when its series are gone. A schedule that somebody made
     # stays: it says what that operation is to get when it is back.
@@ -190,23 +181,11 @@ _PURGES: dict[str, TextClause] = {
         )
         """  # noqa: S608
     ),
-    "traffic_history": text(
-        f"""
-        DELETE FROM pggit_traffic.webhook_traffic_history WHERE id IN (
-            SELECT id FROM pggit_traffic.webhook_traffic_history
-            WHERE at < now() - interval '{KEEP["traffic_history"]}'
-            ORDER BY at LIMIT {BATCH}
-        )
-        """  # noqa: S608
+    "traffic_history": _older(
+        "pggit_traffic.webhook_traffic_history", "at", KEEP["traffic_history"]
     ),
-    "house_traffic_history": text(
-        f"""
-        DELETE FROM pggit_traffic.house_traffic_history WHERE id IN (
-            SELECT id FROM pggit_traffic.house_traffic_history
-            WHERE at < now() - interval '{KEEP["traffic_history"]}'
-            ORDER BY at LIMIT {BATCH}
-        )
-        """  # noqa: S608
+    "house_traffic_history": _older(
+        "pggit_traffic.house_traffic_history", "at", KEEP["traffic_history"]
     ),
     # A series goes after its rollups; one that a process may have by its id stays.
     "metric_series": text(
@@ -216,39 +195,17 @@ _PURGES: dict[str, TextClause] = {
             AND seen_at < now() - interval '{SERIES_SEEN_DAYS} days'
         """  # noqa: S608
     ),
-    "anomalies": text(
-        f"""
-        DELETE FROM pggit_analytics.anomalies WHERE id IN (
-            SELECT id FROM pggit_analytics.anomalies
-            WHERE ended_at < now() - interval '{KEEP["anomalies"]}'
-            ORDER BY ended_at LIMIT {BATCH}
-        )
-        """  # noqa: S608
-    ),
+    "anomalies": _older("pggit_analytics.anomalies", "ended_at", KEEP["anomalies"]),
     "detector_states": text(
         f"""
         DELETE FROM pggit_analytics.detector_states
         WHERE fed_until < now() - interval '{KEEP["detector_states"]}'
         """  # noqa: S608
     ),
-    "redrives": text(
-        f"""
-        DELETE FROM pggit.redrives WHERE id IN (
-            SELECT id FROM pggit.redrives
-            WHERE finished_at < now() - interval '{KEEP["redrives"]}'
-            ORDER BY id LIMIT {BATCH // 100}
-        )
-        """  # noqa: S608
+    "redrives": _older(
+        "pggit.redrives", "finished_at", KEEP["redrives"], order="id", batch=BATCH // 100
     ),
-    "predictions": text(
-        f"""
-        DELETE FROM pggit_ml.predictions WHERE id IN (
-            SELECT id FROM pggit_ml.predictions
-            WHERE made_at < now() - interval '{KEEP["predictions"]}'
-            ORDER BY made_at LIMIT {BATCH}
-        )
-        """  # noqa: S608
-    ),
+    "predictions": _older("pggit_ml.predictions", "made_at", KEEP["predictions"]),
     # One that has predicted stays for as long as what it said.
     "models": text(
         f"""
