@@ -32,7 +32,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from app.adapters.embedded import Servers, free_port
-from app.adapters.http import Guard, Request, Transfers, fetch
+from app.adapters.guard import Guard
+from app.adapters.http import Transfers, fetch
+from app.adapters.http_messages import Request
 from app.settings import Settings
 from benchmarks import command, fleet, machine
 from benchmarks.command import positive, say

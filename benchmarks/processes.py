@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,3 +78,25 @@ def _start(
         stderr=out,
         start_new_session=True,
     )
+
+
+@contextmanager
+def listening(module: str) -> Iterator[tuple[int, int]]:
+    """A module of ours in a process of its own, which prints its port first: its pid, its port."""
+    process = subprocess.Popen(
+        dependent([sys.executable, "-m", module]),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            yield process.pid, int(process.stdout.readline())
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()

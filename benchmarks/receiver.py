@@ -20,26 +20,21 @@ import json
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import requests
 
-from app.adapters.embedded import dependent
+from benchmarks.processes import listening
 
 LOOPBACK = "127.0.0.1"
-ROOT = Path(__file__).parents[1]
 BACKLOG = 4096
 MAX_HEAD_BYTES = 64 * 1024
 ANSWER_WITHIN_SECONDS = 10
-STOP_WITHIN_SECONDS = 5
 AT_ONCE, HANGS = "", "hangs"
 ACCEPTED = b"HTTP/1.1 204 No Content\r\n\r\n"
 REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -217,23 +212,8 @@ class Receiver:
 
 @contextmanager
 def running_receiver() -> Iterator[Receiver]:
-    process = subprocess.Popen(
-        dependent([sys.executable, "-m", "benchmarks.receiver"]),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    with process:
-        assert process.stdout is not None
-        try:
-            yield Receiver(process.pid, int(process.stdout.readline()))
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_WITHIN_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with listening("benchmarks.receiver") as (pid, port):
+        yield Receiver(pid, port)
 
 
 if __name__ == "__main__":

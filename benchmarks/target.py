@@ -13,8 +13,6 @@ both sides of a comparison the same, so it must cost little.
 
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +21,8 @@ from dataclasses import dataclass
 
 import requests
 
-from app.adapters.embedded import dependent
-from benchmarks.receiver import ANSWER_WITHIN_SECONDS, BACKLOG, LOOPBACK, ROOT, STOP_WITHIN_SECONDS
+from benchmarks.processes import listening
+from benchmarks.receiver import ANSWER_WITHIN_SECONDS, BACKLOG, LOOPBACK
 
 MAX_REQUEST_BYTES = 4096
 DEFER_SECONDS = 5
@@ -80,20 +78,8 @@ class Target:
 
 @contextmanager
 def running_target() -> Iterator[Target]:
-    process = subprocess.Popen(
-        dependent([sys.executable, "-m", "benchmarks.target"]),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    with process:
-        assert process.stdout is not None
-        try:
-            yield Target(process.pid, int(process.stdout.readline()))
-        finally:
-            process.terminate()
-            process.wait(STOP_WITHIN_SECONDS)
+    with listening("benchmarks.target") as (pid, port):
+        yield Target(pid, port)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from app.adapters.garbage import collect_rarely
 from app.services.raising import Draft
@@ -14,40 +15,40 @@ from benchmarks.receiver import AT_ONCE, Receiver
 from benchmarks.tocsin import BATCH, Tocsin, opened
 
 
-class TocsinBacklog:
-    """A backlog that is there when the webhooks are set active: how fast it is delivered."""
+@dataclass
+class _Tocsins:
+    """So many workers, so many webhooks, which answer as `how` says."""
 
-    def __init__(
-        self,
-        name: str,
-        settings: Settings,
-        receiver: Receiver,
-        count: int,
-        webhooks: int,
-        workers: int,
-        how: str = AT_ONCE,
-    ) -> None:
-        self.name = name
-        self.title = _title(workers)
-        self.count = count
-        self._settings = settings
-        self._receiver = receiver
-        self._webhooks = webhooks
-        self._workers = workers
-        self._how = how
+    name: str
+    settings: Settings
+    receiver: Receiver
+    count: int
+    webhooks: int
+    workers: int
+    how: str = AT_ONCE
+
+    @property
+    def title(self) -> str:
+        return f"Tocsin, {'one worker' if self.workers == 1 else 'two workers'}"
+
+    def urls(self, run: str) -> list[str]:
+        return [self.receiver.url(run, number, self.how) for number in range(self.webhooks)]
+
+
+class TocsinBacklog(_Tocsins):
+    """A backlog that is there when the webhooks are set active: how fast it is delivered."""
 
     @contextmanager
     def ready(self, run: str) -> Iterator[Ready]:
-        urls = [self._receiver.url(run, number, self._how) for number in range(self._webhooks)]
-        with opened(self._settings) as tocsin:
+        with opened(self.settings) as tocsin:
             # Inactive: what is raised for them is queued, and nobody may take it yet.
-            hooks = tocsin.make_webhooks(urls, active=False)
+            hooks = tocsin.make_webhooks(self.urls(run), active=False)
             for batch in _batches([*hooks], self.count):
                 tocsin.raise_alerts(batch)
             accepted = tocsin.accepted(hooks)
-            tidy_up(self._settings.database_url)
-            with tocsin.workers(self._workers) as pids:
-                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
+            tidy_up(self.settings.database_url)
+            with tocsin.workers(self.workers) as pids:
+                tocsin.warm_up(self.receiver.url(f"{run}-warm-up", 0))
                 yield Ready(
                     pids,
                     # Before the commit: from there on they may be taken, and the hint counts.
@@ -58,35 +59,17 @@ class TocsinBacklog:
             tocsin.delete([*hooks])
 
 
-class TocsinIntake:
+class TocsinIntake(_Tocsins):
     """Alerts raised in batches while the workers run: from the first batch to the last receipt."""
-
-    def __init__(
-        self,
-        name: str,
-        settings: Settings,
-        receiver: Receiver,
-        count: int,
-        webhooks: int,
-        workers: int,
-    ) -> None:
-        self.name = name
-        self.title = _title(workers)
-        self.count = count
-        self._settings = settings
-        self._receiver = receiver
-        self._webhooks = webhooks
-        self._workers = workers
 
     @contextmanager
     def ready(self, run: str) -> Iterator[Ready]:
-        urls = [self._receiver.url(run, number) for number in range(self._webhooks)]
-        with opened(self._settings) as tocsin:
-            hooks = tocsin.make_webhooks(urls, active=True)
+        with opened(self.settings) as tocsin:
+            hooks = tocsin.make_webhooks(self.urls(run), active=True)
             batches = _batches([*hooks], self.count)
-            tidy_up(self._settings.database_url)
-            with tocsin.workers(self._workers) as pids:
-                tocsin.warm_up(self._receiver.url(f"{run}-warm-up", 0))
+            tidy_up(self.settings.database_url)
+            with tocsin.workers(self.workers) as pids:
+                tocsin.warm_up(self.receiver.url(f"{run}-warm-up", 0))
                 yield Ready(
                     pids,
                     release=lambda: _raise(tocsin, batches),
@@ -94,10 +77,6 @@ class TocsinIntake:
                     is_settled=lambda: tocsin.open_count([*hooks]) == 0,
                 )
             tocsin.delete([*hooks])
-
-
-def _title(workers: int) -> str:
-    return f"Tocsin, {'one worker' if workers == 1 else 'two workers'}"
 
 
 def _batches(hooks: Sequence[int], count: int) -> list[list[Draft]]:
