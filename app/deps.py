@@ -11,7 +11,7 @@ import beat_schedule
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.database import Database
-from app.adapters.http import Guard
+from app.adapters.guard import Guard
 from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
 from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested

@@ -10,141 +10,28 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
-from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Self
 
 import pycurl
 
+from app.adapters.guard import Guard
+from app.adapters.http_messages import Failure, Request, Response, Timings
 from app.adapters.names import Resolver
-from app.domain.egress import EgressRefused, Network, Target, check_address, parse_url
+from app.domain.egress import EgressRefused, Target, parse_url
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 MAX_CONNECT_MS = 10_000
 MAX_ERROR_CHARS = 200
-MAX_PASSED = 4096
 NAME_CHECK_SECONDS = 0.05  # for deadlines that end during a lookup
 MAX_NAP_SECONDS = 0.01
-MAX_REGISTRATION_LOOKUP_SECONDS = 5.0
-
-
-class Failure(StrEnum):
-    """Why there is no whole answer."""
-
-    REFUSED = "refused"  # by the egress guard
-    DNS = "dns"
-    CONNECT = "connect"
-    TLS = "tls"
-    TIMEOUT = "timeout"
-    RESET = "reset"
-    PROTOCOL = "protocol"  # anything else that libcurl says
-
-
-# Named tuples, where a message goes through: a frozen dataclass takes three times as long to make.
-class Request(NamedTuple):
-    """What to send. `headers` go out as given; users' own passed `check_headers` before.
-
-    A `body` of None sends none, `b""` an empty one with its length. `timeout_seconds` is
-    for all of it, name lookup to last byte. `fresh_connection` dials anew and closes after
-    (for probes, which test the dialling too, and are told its phases). `want_certificate`
-    asks for its expiry, `want_headers` (names in lower case) for these headers of the answer.
-    """
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None
-    timeout_seconds: float
-    fresh_connection: bool = False
-    want_certificate: bool = False
-    want_headers: tuple[str, ...] = ()
-
-
-class Timings(NamedTuple):
-    """The phases of a transfer in milliseconds; all but the total are 0 where skipped."""
-
-    dns_ms: float
-    connect_ms: float
-    tls_ms: float
-    first_byte_ms: float
-    total_ms: float
-
-
-class Response(NamedTuple):
-    """What came of a request.
-
-    `status` is that of the status line, None when none arrived. With a `failure` the answer
-    is not whole, even where the status is known, so look at that first. An answer of which
-    no more was read because it is over 16 KiB counts as whole. `retry_after` is the raw
-    header, `error` a short sentence for people. `timings` are those of a fresh connection.
-    `certificate_expires_at` needs TLS, a new connection and `want_certificate`. `headers` are those
-    that were wanted and are there; one that came several times has all its values, as RFC 9110
-    (5.3) joins them. A probe that wants no headers has no `retry_after` either.
-    """
-
-    status: int | None
-    latency_ms: float
-    failure: Failure | None
-    error: str | None
-    retry_after: str | None
-    body: bytes
-    timings: Timings | None = None
-    certificate_expires_at: datetime | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
 
 
 # The same few receivers are called over and over; it is pure, and a refusal is not kept.
 _parse_url = lru_cache(maxsize=16384)(parse_url)
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """The egress guard.
-
-    `networks` are let through although they are not public. `ca_file` (PEM) is trusted for
-    TLS in place of the system's certificates.
-    """
-
-    networks: tuple[Network, ...] = ()
-    ca_file: str | None = None
-    # The rules are pure, so what passed once passes again. Asked by several threads, which is safe.
-    _passed: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-
-    def check_url(self, url: str, *, resolve: bool = True) -> None:
-        """Raises EgressRefused for a URL that must not be registered.
-
-        With `resolve` every address of the name is checked. A name without an answer (within
-        5 s) passes: it may come up later, and whatever is dialled is checked anyway.
-        """
-        target = parse_url(url)
-        if target.address is not None:
-            self.check_address(str(target.address))
-        elif resolve:
-            answer = Resolver().wait(target.host, MAX_REGISTRATION_LOOKUP_SECONDS)
-            for address in answer.addresses if answer is not None else ():
-                self.check_address(address)
-
-    def check_address(self, address: str) -> None:
-        """Raises EgressRefused for an address that must not be dialled."""
-        if address in self._passed:
-            return
-        check_address(address, self.networks)
-        if len(self._passed) >= MAX_PASSED:
-            self._passed.clear()
-        self._passed.add(address)
-
-    def allows(self, address: str) -> bool:
-        """Whether `address` may be dialled."""
-        try:
-            self.check_address(address)
-        except EgressRefused:
-            return False
-        return True
 
 
 # Set on every handle.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.adapters.arrays import number_array
 from app.adapters.cipher import Cipher
-from app.adapters.http import Request
+from app.adapters.http_messages import Request
 from app.domain.flapping import FlapPolicy, flap_policy
 from app.domain.health import CheckPolicy
 from app.services.messages import USER_AGENT

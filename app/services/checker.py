@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
-from app.adapters.http import Guard
+from app.adapters.guard import Guard
 from app.domain.health import CheckOutcome
 from app.domain.samples import Series
 from app.services.check_plans import Plans
@@ -81,6 +81,7 @@ class Checker:
                     self._take()
                     self._record()
                 elif self._lingers:
+                    # Not in the lane, whose wait between passes is longer than a look may be late.
                     time.sleep(WAIT_SECONDS)
                 else:
                     break

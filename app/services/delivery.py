@@ -21,7 +21,9 @@ from sqlalchemy.orm import Session
 
 from app.adapters.clock import Clock
 from app.adapters.database import Database
-from app.adapters.http import Guard, Response, fetch
+from app.adapters.guard import Guard
+from app.adapters.http import fetch
+from app.adapters.http_messages import Response
 from app.adapters.ownership import Ownership
 from app.domain.alerts import EventType, message_body
 from app.domain.retry import (

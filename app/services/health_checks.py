@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from app.adapters.http import Request, Response, Timings
+from app.adapters.http_messages import Request, Response, Timings
 from app.domain.flapping import Flapping
 from app.domain.health import (
     CheckDecision,

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.adapters.cipher import Cipher
-from app.adapters.http import Request
+from app.adapters.http_messages import Request
 from app.domain.signing import parse_secret, signature_header
 from models import Webhook
 

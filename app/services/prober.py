@@ -9,7 +9,8 @@ from collections.abc import Hashable, Iterable
 
 import structlog
 
-from app.adapters.http import Failure, Guard, Response
+from app.adapters.guard import Guard
+from app.adapters.http_messages import Failure, Response
 from app.services.health_checks import Check, CheckResult, confirm, judge_response
 from app.services.transfer_thread import TransferThread
 

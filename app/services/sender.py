@@ -11,7 +11,8 @@ from typing import NamedTuple
 import structlog
 
 from app.adapters.clock import Clock
-from app.adapters.http import Failure, Guard, Response
+from app.adapters.guard import Guard
+from app.adapters.http_messages import Failure, Response
 from app.services.claims import Claim
 from app.services.messages import Target, signed_request
 from app.services.transfer_thread import TransferThread

@@ -11,7 +11,9 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from app.adapters.http import Guard, Response, Transfers
+from app.adapters.guard import Guard
+from app.adapters.http import Transfers
+from app.adapters.http_messages import Response
 
 # Few enough at once that the first are answered while the next are made ready: the connections
 # that they need are then fewer, too.

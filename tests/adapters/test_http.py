@@ -21,16 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.adapters.http import (
-    MAX_BODY_BYTES,
-    MAX_HEADER_BYTES,
-    Failure,
-    Guard,
-    Request,
-    Response,
-    Transfers,
-    fetch,
-)
+from app.adapters.guard import Guard
+from app.adapters.http import MAX_BODY_BYTES, MAX_HEADER_BYTES, Transfers, fetch
+from app.adapters.http_messages import Failure, Request, Response
 from app.domain.egress import EgressRefused
 
 from .hostile import BOMB, Receiver

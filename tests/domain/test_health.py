@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adapters.http import Failure
+from app.adapters.http_messages import Failure
 from app.domain.flapping import FlapReason
 from app.domain.health import (
     CheckOutcome,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.adapters.http import Failure
+from app.adapters.http_messages import Failure
 from app.domain.retry import (
     MAX_RETRY_AFTER_SECONDS,
     Attempt,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from app.adapters.http import Failure, Response, Timings
+from app.adapters.http_messages import Failure, Response, Timings
 from app.services import health_checks, health_records
 from app.services.check_plans import Plans
 from app.services.health_checks import Check, CheckResult

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from app.adapters.http import Failure
+from app.adapters.http_messages import Failure
 from app.deps import Work
 from app.domain.matchers import Matcher, Op
 from app.errors import Invalid
