@@ -44,7 +44,7 @@ def end_all(grace_seconds: float) -> None:
         # Once each: whose parent dies becomes our child, and is told in a later round.
         _signal(alive - told, signal.SIGTERM)
         told |= alive
-        time.sleep(0.05)
+        time.sleep(0.05)  # to wait for a child would miss those that become ours meanwhile
 
 
 def _signal(pids: set[int], number: signal.Signals) -> None:

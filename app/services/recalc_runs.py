@@ -114,7 +114,7 @@ def _what_is_asked(
             if lease is not None:
                 yield from _attempt(unit_of_work, lease)
                 break
-            # Somebody is at it, perhaps with data from before.
+            # Somebody is at it, perhaps with data from before; only the row tells when it is done.
             time.sleep(LOOK_EVERY_SECONDS)
 
 
@@ -153,7 +153,7 @@ def _wait_for_inbox(unit_of_work: Callable[[], Any], moment: datetime) -> None:
         with unit_of_work() as work:
             if not work.session.scalar(_INBOX, {"moment": moment}):
                 return
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(LOOK_EVERY_SECONDS)  # the roller is on another thread or host: only rows tell
 
 
 def _summary(results: Iterator[tuple[str, Result]]) -> Mapping[str, Any]:

@@ -297,10 +297,11 @@ def test_an_anomaly_of_which_nothing_more_is_heard_ends(operations: Operations) 
 
 
 def test_an_alert_that_somebody_resolved_is_not_raised_again(operations: Operations) -> None:
-    operations.send(normal(300, 9) | {8: 412.0})
+    operations.send(normal(300, 10) | {9: 412.0})
     operations.watch()
     operations.world.resolve(operations.alerts()[0][0])
-    operations.send({7: 420.0, 6: 500.0} | normal(5, 1))
+    # Calm for five minutes without the last one, which is not complete in its first seconds.
+    operations.send({8: 420.0, 7: 500.0} | normal(6, 1))
     operations.watch()
     assert len(operations.alerts()) == 1
     assert [one.end_reason for one in operations.anomalies()] == ["back_to_normal"]

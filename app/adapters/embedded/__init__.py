@@ -126,6 +126,6 @@ def _wait_for(answer: Callable[[], object], server: Server) -> None:
         except (psycopg.OperationalError, redis_client.RedisError) as error:
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"{server.name} does not answer: {error}") from error
-            time.sleep(0.05)
+            time.sleep(0.05)  # a server that starts tells nobody: one has to ask
         else:
             return

@@ -190,7 +190,7 @@ def _recover(cluster: Path, sockets: Path) -> None:
                 f"PostgreSQL (pid {pid}) still runs on {cluster}. Stop what uses it, or stop it "
                 f"by: kill -INT {pid}"
             )
-        time.sleep(0.1)
+        time.sleep(0.1)  # no child of ours, so its end can only be looked for
     pid_file.unlink(missing_ok=True)
     for leftover in sockets.iterdir():
         leftover.unlink()
