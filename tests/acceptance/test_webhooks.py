@@ -1,24 +1,30 @@
-"""Webhooks: make, find, change, remove, check, test, and their secrets."""
+"""Webhooks: make, find, change, remove, and what they were told."""
 
 import base64
-import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 from psycopg import sql
-from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.domain.egress import MAX_HEADER_BYTES, MAX_HEADERS
 from tests.acceptance.checks import at_once, ids, page, refused
 from tests.acceptance.steps import settled
+from tests.acceptance.webhook_calls import (
+    ASLEEP,
+    WEBHOOKS,
+    accepts,
+    get,
+    path_of,
+    ping,
+    rotate,
+)
 from tests.harness.client import Client
-from tests.harness.receiver import Answer, Message, Receiver
-from tests.harness.system import System, free_port
+from tests.harness.receiver import Receiver
+from tests.harness.system import System
 from tests.harness.waiting import eventually
 
-WEBHOOKS = "/api/v1/webhooks"
 DEFAULTS: dict[str, Any] = {
     "description": None,
     "is_active": True,
@@ -71,50 +77,7 @@ ALL_FIELDS = {
     "rate_limit_per_second": 2.5,
     "disable_after_days": 30,
 }
-# One that is asleep is neither told nor checked, so nothing changes behind a test's back.
-ASLEEP = {"is_active": False}
 LATER = {"retry_schedule_seconds": [3600]}
-
-
-def path_of(webhook: dict[str, Any], *rest: str) -> str:
-    return "/".join([WEBHOOKS, str(webhook["id"]), *rest])
-
-
-def get(client: Client, webhook: dict[str, Any], *rest: str) -> dict[str, Any]:
-    answer = client.get(path_of(webhook, *rest))
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def check(client: Client, webhook: dict[str, Any]) -> dict[str, Any]:
-    answer = client.post(path_of(webhook, "check"))
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def ping(client: Client, webhook: dict[str, Any]) -> dict[str, Any]:
-    answer = client.post(path_of(webhook, "test"))
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def rotate(client: Client, webhook: dict[str, Any]) -> dict[str, Any]:
-    answer = client.post(path_of(webhook, "rotate-secret"))
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def accepts(secret: str, message: Message) -> bool:
-    """What a receiver finds out with the stock library."""
-    try:
-        Webhook(secret).verify(message.body, dict(message.headers))
-    except WebhookVerificationError:
-        return False
-    return True
 
 
 # --- Create, and what is kept ------------------------------------------------------------
@@ -467,196 +430,6 @@ def test_of_many_deletes_at_once_one_counts(client: Client, receiver: Receiver) 
     assert sorted(answers) == [204] + [404] * 7
 
 
-# --- Health ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (Answer(204), {"outcome": "passed", "reason": "as_expected", "http_status": 204}),
-        # A receiver that takes POST only is alive.
-        (Answer(405), {"outcome": "passed", "reason": "as_expected", "http_status": 405}),
-        (Answer(500), {"outcome": "failed", "reason": "unexpected_status", "http_status": 500}),
-    ],
-)
-def test_check_now_says_what_came_of_it(
-    client: Client, receiver: Receiver, answer: Answer, expected: dict[str, Any]
-) -> None:
-    made = client.make_webhook(receiver.url("/hook"), **ASLEEP)
-    receiver.plan("/hook", answer)
-    result = check(client, made)
-    assert result | expected == result
-    assert result["webhook_id"] == made["id"]
-    assert result["latency_ms"] > 0
-    assert result["error"] is None
-    assert result["health_status"] == get(client, made)["health_status"]
-    assert receiver.probes("/hook") == 1
-
-
-def test_check_now_of_nobody(client: Client) -> None:
-    made = client.make_webhook(f"http://127.0.0.1:{free_port()}/hook", **ASLEEP)
-    result = check(client, made)
-    assert result["outcome"] == "failed"
-    assert result["reason"] == "connect_failed"
-    assert result["http_status"] is None
-    assert result["error"]
-
-
-def test_health_and_its_history(client: Client, receiver: Receiver) -> None:
-    made = client.make_webhook(
-        receiver.url("/hook"), health_check={"failure_threshold": 2, "recovery_threshold": 1},
-        **ASLEEP,
-    )  # fmt: skip
-    fresh = get(client, made, "health")
-    assert fresh["health_status"] == "unknown"
-    assert fresh["last_check_at"] is None
-    assert fresh["uptime_24h"] is None
-    assert fresh["latency_p50_ms"] is None
-    assert get(client, made, "health", "history")["items"] == []
-
-    receiver.plan("/hook", Answer(204), Answer(204), Answer(500), Answer(500), Answer(503))
-    results = [check(client, made) for _ in range(5)]
-    states = ["healthy", "healthy", "healthy", "unavailable", "unavailable"]
-    assert [result["health_status"] for result in results] == states
-
-    health = get(client, made, "health")
-    assert health["webhook_id"] == made["id"]
-    assert health["health_status"] == "unavailable"
-    assert health["consecutive_failures"] == 3
-    assert health["uptime_24h"] == health["uptime_7d"] == health["uptime_30d"] == 0.4
-    assert 0 < health["latency_p50_ms"] <= health["latency_p95_ms"] <= health["latency_p99_ms"]
-    assert health["last_check_at"] == results[-1]["checked_at"]
-    assert health["changed_at"] == results[3]["checked_at"]
-    assert health["certificate_expires_at"] is None
-    assert get(client, made)["health_status"] == "unavailable"
-
-    history = get(client, made, "health", "history")
-    assert history["total"] == 5
-    assert history["items"] == results[::-1]
-    first = get(client, made, "health", "history?limit=2")
-    rest = get(client, made, "health", f"history?limit=3&cursor={first['next_cursor']}")
-    assert first["items"] + rest["items"] == history["items"]
-    assert rest["next_cursor"] is None
-
-
-def test_history_from_and_to(client: Client, receiver: Receiver) -> None:
-    made = client.make_webhook(receiver.url("/hook"), **ASLEEP)
-    first, second, third = (check(client, made) for _ in range(3))
-
-    def between(**query: str) -> list[dict[str, Any]]:
-        answer = client.get(path_of(made, "health", "history"), params=query)
-        items: list[dict[str, Any]] = page(answer)["items"]
-        return items
-
-    assert between(since=second["checked_at"]) == [third, second]
-    assert between(until=second["checked_at"]) == [first]
-    assert between(since=first["checked_at"], until=third["checked_at"]) == [second, first]
-
-
-# --- The test message --------------------------------------------------------------------
-
-
-def test_a_ping_is_signed_and_says_who_is_asked(client: Client, receiver: Receiver) -> None:
-    made = client.make_webhook(receiver.url("/hook"), name="on-call", **ASLEEP)
-    result = ping(client, made)
-    (message,) = receiver.messages("/hook")
-    said = Webhook(made["secret"]).verify(message.body, dict(message.headers))
-    assert set(said) == {"type", "timestamp", "data"}
-    assert said["type"] == "webhook.ping"
-    assert datetime.fromisoformat(said["timestamp"]).tzinfo is not None
-    assert said["data"] == {"webhook_id": made["id"], "name": "on-call"}
-    assert message.headers["content-type"] == "application/json"
-    assert result["message_id"] == message.id
-    assert result["http_status"] == 204
-    assert result["latency_ms"] > 0
-    assert result["reason"] == "accepted"
-    assert result["error"] is None
-    # It is no alert: nothing is queued for it.
-    assert ids(client.get(path_of(made, "deliveries"))) == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (Answer(400, body=b"no"), "rejected"),
-        (Answer(410, body=b"no"), "gone"),
-        (Answer(500, body=b"no"), "server_error"),
-        (Answer(302, {"Location": "/elsewhere"}, b"no"), "redirect_not_followed"),
-    ],
-)
-def test_a_ping_is_answered_whatever_the_receiver_did(
-    client: Client, receiver: Receiver, answer: Answer, reason: str
-) -> None:
-    made = client.make_webhook(receiver.url("/hook"), **ASLEEP)
-    receiver.plan("/hook", answer)
-    result = ping(client, made)
-    assert result["http_status"] == answer.status
-    assert result["reason"] == reason
-    assert result["body_excerpt"] == "no"
-    assert len(receiver.messages("/hook")) == 1
-    assert not receiver.messages("/elsewhere")
-
-
-def test_a_ping_to_nobody(client: Client) -> None:
-    made = client.make_webhook(f"http://127.0.0.1:{free_port()}/hook", **ASLEEP)
-    result = ping(client, made)
-    assert result["http_status"] is None
-    assert result["reason"] == "connect_failed"
-    assert result["error"]
-
-
-# --- Secrets -----------------------------------------------------------------------------
-
-
-def test_after_a_rotation_both_secrets_sign(
-    client: Client, receiver: Receiver, system: System
-) -> None:
-    made = client.make_webhook(receiver.url("/hook"))
-    other = client.make_webhook(receiver.url("/other"), **ASLEEP)
-    settled(client, client.raise_alert(title="before")["id"])
-    rotated = rotate(client, made)
-    overlap = datetime.fromisoformat(
-        rotated["previous_secret_expires_at"]
-    ) - datetime.fromisoformat(get(client, made)["updated_at"])
-    assert overlap == timedelta(hours=24)
-    settled(client, client.raise_alert(title="overlap")["id"])
-    ping(client, made)
-    with system.sql() as connection:  # a day later
-        connection.execute(
-            "UPDATE pggit.webhooks SET previous_secret_expires_at = now(), updated_at = now()"
-        )
-    settled(client, client.raise_alert(title="after")["id"])
-
-    old, new = made["secret"], rotated["secret"]
-    before, overlapped, pinged, after = receiver.messages("/hook")
-    for message, signatures, by_old, by_new in (
-        (before, 1, True, False),
-        (overlapped, 2, True, True),
-        (pinged, 2, True, True),
-        (after, 1, False, True),
-    ):
-        title = message.json["data"].get("title", "ping")
-        assert len(message.headers["webhook-signature"].split()) == signatures, title
-        assert accepts(old, message) is by_old, title
-        assert accepts(new, message) is by_new, title
-        assert not accepts(other["secret"], message)
-
-
-def test_what_was_touched_on_the_way_does_not_verify(client: Client, receiver: Receiver) -> None:
-    """The harness can see a forgery; else the tests above would prove nothing."""
-    made = client.make_webhook(receiver.url("/hook"), **ASLEEP)
-    ping(client, made)
-    (message,) = receiver.messages("/hook")
-    late = str(int(message.headers["webhook-timestamp"]) + 1)
-    for touched in (
-        Message(message.path, message.headers, message.body.replace(b"ping", b"pong")),
-        Message(message.path, dict(message.headers) | {"webhook-id": "msg_1"}, message.body),
-        Message(message.path, dict(message.headers) | {"webhook-timestamp": late}, message.body),
-    ):
-        assert not accepts(made["secret"], touched)
-    assert accepts(made["secret"], message)
-
-
 # --- Its deliveries ----------------------------------------------------------------------
 
 
@@ -692,11 +465,3 @@ def test_the_deliveries_of_a_webhook(client: Client, receiver: Receiver) -> None
     )
     assert first["items"] + rest["items"] == listed["items"][1:]
     refused(client.get(path_of(mine, "deliveries?status=lost")), 422, "status")
-
-
-def test_the_body_is_json_without_escapes(client: Client, receiver: Receiver) -> None:
-    made = client.make_webhook(receiver.url("/hook"), name="Größe ☃", **ASLEEP)
-    ping(client, made)
-    (message,) = receiver.messages("/hook")
-    assert "Größe ☃".encode() in message.body
-    assert json.loads(message.body)["data"]["name"] == "Größe ☃"

@@ -347,10 +347,15 @@ class TestWaiting:
             assert str(world.delivery(owed).lease_token) == theirs.lease_token
 
     def test_its_own_lost_lease_it_takes_up_again(
-        self, world: World, receiver: Receiver, drain: Drain
+        self,
+        world: World,
+        receiver: Receiver,
+        drain: Drain,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """A process that was stopped for a while may be the first to find its leases run out.
         What it waits for is not sent a second time."""
+        monkeypatch.setattr(delivery, "RENEW_EVERY_SECONDS", 60.0)  # it stands still meanwhile
         with held(receiver, "/hangs") as gate:
             owed = world.owe(world.webhook(url=receiver.url("/hangs")), 3)
             with working(drain):
@@ -366,8 +371,13 @@ class TestWaiting:
         assert all(world.attempts(one) == ["worker_lost", "accepted"] for one in owed)
 
     def test_its_own_lost_lease_counts_like_any_other(
-        self, world: World, receiver: Receiver, drain: Drain
+        self,
+        world: World,
+        receiver: Receiver,
+        drain: Drain,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(delivery, "RENEW_EVERY_SECONDS", 60.0)  # it stands still meanwhile
         with held(receiver, "/hangs"):
             once = world.webhook(url=receiver.url("/hangs"), retry_schedule_seconds=[0])
             (owed,) = world.owe(once)
