@@ -112,7 +112,9 @@ def test_a_receiver_that_is_gone_is_told_nothing_more(client: Client, receiver: 
     second = client.raise_alert()
     settled(client, second["id"])
     assert len(receiver.messages("/gone")) == 1
-    assert len(receiver.messages("/other")) == 2
+    # The other one may have heard of the webhook that is gone by now, too.
+    heard = [message.json["data"]["id"] for message in receiver.messages("/other")]
+    assert [heard.count(alert["id"]) for alert in (first, second)] == [1, 1]
 
 
 def test_an_answer_decides_whether_it_is_tried_again(client: Client, receiver: Receiver) -> None:
