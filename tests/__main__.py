@@ -134,17 +134,17 @@ def run(halves: Sequence[Sequence[str]], options: Sequence[str]) -> int:
         environment = dict(os.environ) | ({"TMPDIR": str(folder)} if folder else {})
         # Two runs would overwrite each other's.
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-        running = [
-            Half(str(number), [*command, *paths], environment)
-            for number, paths in enumerate(halves, 1)
-        ]
+        running: list[Half] = []
 
         def interrupt(_signal: int, _frame: FrameType | None) -> None:
             for half in running:
                 half.interrupt()
 
+        # Before they start: whom a shell runs in the background would pass on that it is deaf.
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, interrupt)
+        for number, paths in enumerate(halves, 1):
+            running.append(Half(str(number), [*command, *paths], environment))
         codes = [half.wait() for half in running]
 
     for number, half in enumerate(running, 1):
