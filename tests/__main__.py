@@ -24,8 +24,9 @@ from types import FrameType
 from app.adapters.embedded import dependent
 
 HERE = Path(__file__).parent
-# In this order: nothing that watches a clock runs beside the storm of the faults.
-FIRST = ("domain", "adapters", "conformance", "launcher", "acceptance")
+# In this order. What only reckons is beside the storm, with which the second half begins: that one
+# holds every processor for a minute, and what follows watches clocks.
+FIRST = ("domain", "test_nab.py", "adapters", "conformance", "launcher", "acceptance")
 SECOND = ("faults", "test_benchmarks.py")
 # What fsync has no disk for is quick, and no test pulls a plug: a killed process loses no page.
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
