@@ -13,9 +13,7 @@ from tests.__main__ import closing_line, counted, halves
 from tests.harness.system import ROOT, clean_environment
 from tests.harness.waiting import eventually
 
-RUN = (
-    "import sys; from tests.__main__ import run; sys.exit(run([[one] for one in sys.argv[1:]], []))"
-)
+RUN = "import sys; from tests.__main__ import run; sys.exit(run([*zip(sys.argv[1:])], ['-ra']))"
 GOOD = "def test_good(): pass\n"
 MIXED = """\
 import pytest
