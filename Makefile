@@ -19,7 +19,7 @@ run: $(VENV)/.runtime ## start everything in the foreground; Ctrl-C stops it
 
 .PHONY: test
 test: $(VENV)/.dev ## the whole test suite, against real PostgreSQL and Redis
-	$(RUN) -m pytest
+	@$(RUN) -m tests
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, format, types, import contracts, migrations

@@ -18,5 +18,9 @@ def servers() -> Iterator[Servers]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks back at the whole session comes last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """What holds every processor comes first, what looks back at the whole session last."""
+    items.sort(key=lambda item: (not item.get_closest_marker("first"), _is_last(item)))
+
+
+def _is_last(item: pytest.Item) -> bool:
+    return item.get_closest_marker("last") is not None

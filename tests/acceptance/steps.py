@@ -3,8 +3,9 @@
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import requests
 from tests.harness import programs
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
-from tests.harness.system import System, free_port
+from tests.harness.system import START_WITHIN_SECONDS, System, free_port
 from tests.harness.waiting import eventually
 
 OPEN = ("pending", "retrying")
@@ -107,6 +108,13 @@ def broker(system: System) -> psutil.Process:
     return found
 
 
+@contextmanager
+def as_it_hangs(system: System) -> Iterator[None]:
+    """The broker's Redis: nobody is refused, and nobody gets an answer."""
+    with frozen(broker(system)):
+        yield
+
+
 def postmaster(system: System) -> psutil.Process:
     """The embedded PostgreSQL's first process; its children have other titles."""
     (found,) = system.processes("bin/postgres", "-D")
@@ -138,18 +146,32 @@ def running_program(
 
 
 @contextmanager
-def another_web(system: System, **settings: str) -> Iterator[str]:
-    """Another gunicorn, as the Procfile has it, on a port of its own; its URL."""
-    port = free_port()
+def other_webs(system: System, count: int, **settings: str) -> Iterator[Sequence[str]]:
+    """So many more gunicorns, as the Procfile has it, on ports of their own; their URLs.
+
+    They come up together, each with one process unless `settings` say otherwise: every process
+    has to import everything, which takes seconds.
+    """
     command = ["gunicorn", "--config", "python:app.serve", "app.factory:create_app()"]
-    with running_program(system, command, PORT=str(port), **settings):
-        url = f"http://127.0.0.1:{port}"
+    urls = []
+    with ExitStack() as running:
+        for port in [free_port() for _web in range(count)]:
+            given = {"WEB_CONCURRENCY": "1", "PORT": str(port)} | settings
+            running.enter_context(running_program(system, command, **given))
+            urls.append(f"http://127.0.0.1:{port}")
+        for url in urls:
+            eventually(partial(_answers, url), START_WITHIN_SECONDS, "another web")
+        yield urls
 
-        def answers() -> bool:
-            try:
-                return requests.get(f"{url}/health/ready", timeout=5).status_code == 200
-            except (requests.ConnectionError, requests.Timeout):
-                return False
 
-        eventually(answers, 30, "another web")
+@contextmanager
+def another_web(system: System, **settings: str) -> Iterator[str]:
+    with other_webs(system, 1, **settings) as (url,):
         yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health/ready", timeout=5).status_code == 200
+    except (requests.ConnectionError, requests.Timeout):
+        return False

@@ -10,7 +10,7 @@ from tests.acceptance.checks import page, refused
 from tests.acceptance.test_jobs import run
 from tests.harness.client import Client
 from tests.harness.system import System
-from tests.harness.waiting import eventually
+from tests.harness.waiting import eventually, until_far_from_the_next
 
 PAY = "checkout/pay"
 BASELINES = "/api/v1/baselines"
@@ -23,6 +23,12 @@ CONTRACT = {
     *("operation", "version", "sample_count", "computed_at", "mean", "stddev", "mad"),
     *("p50", "p75", "p90", "p95", "p99"),
 }
+
+
+@pytest.fixture(autouse=True)
+def within_one_hour() -> None:
+    """What was fed up to the last full hour is to be up to the last full hour still."""
+    until_far_from_the_next(3600, 30)
 
 
 def top_of_hour() -> datetime:
@@ -234,7 +240,8 @@ class TestSchedules:
 
 def test_what_degrades_together_is_an_incident(client: Client) -> None:
     """`db` leaves its baseline half an hour ago, `api` goes with it."""
-    # Buckets of five minutes that are over, and one that is being filled.
+    # Buckets of five minutes that are over, and one that is being filled: no new one meanwhile.
+    until_far_from_the_next(300, 15)
     now = datetime.now(UTC)
     last = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
     for operation in ("api", "db"):

@@ -13,6 +13,7 @@ from tests.acceptance.steps import moment
 from tests.acceptance.test_jobs import run
 from tests.harness.client import Client
 from tests.harness.system import System
+from tests.harness.waiting import until_far_from_the_next
 
 # A week of checks, 12 an hour, all well.
 WEEK = """
@@ -27,6 +28,12 @@ LATER = (
     " health_status = 'healthy', consecutive_failures = 1, lease_token = NULL"
     " WHERE webhook_id = %s"
 )
+
+
+@pytest.fixture(autouse=True)
+def within_one_hour() -> None:
+    """What was fed up to the last full hour is to be up to the last full hour still."""
+    until_far_from_the_next(3600, 15)
 
 
 def get(client: Client, path: str) -> Mapping[str, Any]:

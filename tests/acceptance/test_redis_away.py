@@ -1,7 +1,9 @@
-"""With the broker's Redis frozen or killed: requests, deliveries, checks and limits go on."""
+"""With the broker's Redis frozen or killed: requests, deliveries and checks go on.
+
+That limits do, too, is in test_rate_limit.py, where there are webs with small ones.
+"""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,7 +12,7 @@ import psutil
 import pytest
 
 import beat_schedule
-from tests.acceptance.steps import another_web, broker, frozen, settled
+from tests.acceptance.steps import as_it_hangs, broker, settled
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
 from tests.harness.system import System
@@ -21,12 +23,6 @@ Away = Callable[[System], AbstractContextManager[None]]
 # The contract says 100 ms and then nothing; this is what says that nobody waits for a time-out.
 REQUEST_WITHIN_SECONDS = 2.0
 DELIVERED_WITHIN_SECONDS = 15.0
-
-
-@contextmanager
-def as_it_hangs(system: System) -> Iterator[None]:
-    with frozen(broker(system)):
-        yield
 
 
 @contextmanager
@@ -84,22 +80,6 @@ def test_checks_go_on_and_health_says_what_is_missing(
             assert checked.status_code in {200, 409}
 
     every_lane_takes_work(client)
-
-
-def test_the_rate_limit_still_limits(client: Client, system: System) -> None:
-    limit, processes, requests = 10, 2, 40
-    settings = {
-        "WEB_CONCURRENCY": str(processes),
-        "RATE_LIMIT_REQUESTS": str(limit),
-        "RATE_LIMIT_WINDOW_SECONDS": "3600",
-    }
-    with another_web(system, **settings) as url, as_it_hangs(system):
-        answered = Counter(
-            Client(url, client.token).get("/api/v1/auth/me").status_code
-            for _request in range(requests)
-        )
-    assert set(answered) == {200, 429}
-    assert limit // processes <= answered[200] <= limit
 
 
 def test_one_that_was_killed_is_used_again(client: Client, system: System) -> None:

@@ -8,11 +8,12 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
+from app.adapters.database import driver_of
 from app.adapters.embedded import Servers
 from app.deps import Deps, build
 from app.settings import Settings
-from models import Base
 from models.migrate import upgrade
+from tests.harness.emptying import empty
 from tests.harness.receiver import Receiver
 from tests.services.world import World
 
@@ -62,8 +63,7 @@ def deps(settings: Settings) -> Iterator[Deps]:
 def world(deps: Deps) -> World:
     """The services on an empty database."""
     with deps.database.session() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
+        empty(driver_of(session))
     return World(deps)
 
 

@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -35,7 +37,7 @@ def test_what_it_heard_changes_nothing_for_whoever_has_it_now(
 
     with running_worker(settings, tmp_path) as worker:
         eventually(all_are_sent, UP_WITHIN_SECONDS, "the requests")
-        with frozen(psutil.Process(worker.pid)):
+        with frozen_between_transactions(world, psutil.Process(worker.pid)):
             # So the answers are there when it wakes up, and its leases are not.
             gate.set()
             world.expire(*owed)
@@ -55,6 +57,26 @@ def test_what_it_heard_changes_nothing_for_whoever_has_it_now(
         assert (row.status, row.attempts_made, row.lease_token) == ("pending", 2, lease.lease_token)
         assert world.attempts(lease.id) == ["worker_lost"]
     assert world.complete(*[delivered(lease) for lease in leases]) == set(owed)
+
+
+@contextmanager
+def frozen_between_transactions(world: World, worker: psutil.Process) -> Iterator[None]:
+    """Stopped while it holds no lock: what becomes of those is what the test below is about."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+    )
+    with ExitStack() as stopped:
+
+        def stops() -> bool:
+            stopped.enter_context(frozen(worker))
+            if world.one(others) == 0:
+                return True
+            stopped.close()
+            return False
+
+        eventually(stops, what="a stop between two transactions")
+        yield
 
 
 def test_one_that_stands_still_while_it_claims_stops_nobody_else(

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 import redis
 
 from tests.acceptance.steps import frozen
@@ -22,6 +23,7 @@ SEED = 20261124
 KILLS_AT_LEAST = 10
 
 
+@pytest.mark.first
 def test_a_storm_loses_nothing_and_invents_nothing() -> None:
     outcome = storm_on_tocsin(SECONDS, SEED, rate=40.0, pause=0.3, say=lambda _line: None)
 

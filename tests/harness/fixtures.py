@@ -1,21 +1,18 @@
 """The one running system that all tests over HTTP share, and a receiver."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.harness.client import Client
+from tests.harness.emptying import empty
 from tests.harness.receiver import Receiver
 from tests.harness.system import PASSWORD, System, running_system
 from tests.harness.waiting import eventually
 
 KEPT = ["users", "workers", "scheduled_job_execution"]
-# Of many partitions: new files for all of them take longer than deleting the few rows.
-PARTITIONED = "^metric_(samples|rollups)"
-EMPTY_PARTITIONS = (
-    "; DELETE FROM pggit_analytics.metric_samples; DELETE FROM pggit_analytics.metric_rollups"
-)
 
 
 @pytest.fixture(scope="session")
@@ -30,29 +27,46 @@ def admin(system: System) -> Client:
     return Client(system.url).login("admin", PASSWORD)
 
 
+class Sweeper:
+    """Empties the system's database, over one connection: a new one would have to learn of every
+    table and index again, which takes longer than the work.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def sweep(self) -> None:
+        eventually(self._try, what="an empty database")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _try(self) -> bool:
+        """Not when PostgreSQL gave way to a worker that holds some of the tables and wants others,
+        and not over a connection that ended with a PostgreSQL that was killed."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = self._system.connect()
+            empty(self._connection, KEPT)
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def sweeper(system: System) -> Iterator[Sweeper]:
+    made = Sweeper(system)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def client(admin: Client, system: System) -> Client:
+def client(admin: Client, sweeper: Sweeper) -> Client:
     """The admin, in a system without webhooks and alerts."""
-    with system.sql() as sql:
-        tables = sql.execute(
-            "SELECT string_agg(format('%%I.%%I', schemaname, tablename), ', ') FROM pg_tables"
-            " WHERE schemaname LIKE 'pggit%%' AND tablename <> ALL (%s) AND tablename !~ %s",
-            [KEPT, PARTITIONED],
-        ).fetchone()
-        assert tables is not None
-        # Identities go on, so that what a worker still writes about the old can't hit the new.
-        statement = f"TRUNCATE {tables[0]} CASCADE{EMPTY_PARTITIONS}"
-        eventually(lambda: _done(sql, statement), what="an empty database")
+    sweeper.sweep()
     return admin
-
-
-def _done(sql: "psycopg.Connection[tuple[object, ...]]", statement: str) -> bool:
-    """Not when PostgreSQL gave way to a worker that holds some of the tables and wants others."""
-    try:
-        sql.execute(statement)
-    except psycopg.errors.DeadlockDetected:
-        return False
-    return True
 
 
 @pytest.fixture

@@ -19,3 +19,12 @@ def eventually(look: Callable[[], Answer], within: float = 20.0, what: str = "it
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {within} s: {answer!r}")
         time.sleep(LOOK_EVERY_SECONDS)
+
+
+def until_far_from_the_next(period_seconds: int, needs_seconds: float) -> None:
+    """Returns at once; or behind the next full hour, if that begins within what a test needs."""
+    eventually(
+        lambda: time.time() % period_seconds <= period_seconds - needs_seconds,
+        needs_seconds + 1,
+        "the next period",
+    )

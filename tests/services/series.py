@@ -1,10 +1,12 @@
 """Rollups for tests, as the roller would leave them, from values at any time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select
 
 from app.domain.partitions import ROLLED, partitions_for
@@ -26,6 +28,12 @@ def feed(
     """Samples of one series; what it has between the first and the last of them is replaced."""
     epochs = np.array([one.timestamp() for one in at])
     of = np.array(list(values), dtype=np.float64)
+    # Worked out before the transaction begins: PostgreSQL ends one that idles for long.
+    rollups = [
+        (resolution, datetime.fromtimestamp(start, UTC), rollup)
+        for resolution in RESOLUTIONS
+        for start, rollup in _rolled(epochs, of, resolution)
+    ]
     with world.deps.unit_of_work() as work:
         session = work.session
         for resolution in RESOLUTIONS:
@@ -39,12 +47,8 @@ def feed(
         series.last_sample_at = max(at)
         session.flush()
         rows = [
-            asdict(rollup_of(of[starts == start]))
-            | {"resolution": resolution, "series_id": series.id}
-            | {"at": datetime.fromtimestamp(start, UTC)}
-            for resolution in RESOLUTIONS
-            for starts in [(epochs // resolution) * resolution]
-            for start in np.unique(starts).tolist()
+            rollup | {"resolution": resolution, "series_id": series.id, "at": start}
+            for resolution, start, rollup in rollups
         ]
         session.execute(
             delete(MetricRollup).where(
@@ -54,6 +58,16 @@ def feed(
             )
         )
         session.execute(insert(MetricRollup), rows)
+
+
+def _rolled(
+    epochs: NDArray[np.float64], values: NDArray[np.float64], resolution: int
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """The start of each bucket, and the fields of its rollup."""
+    in_time = np.argsort(epochs, kind="stable")
+    starts, first = np.unique((epochs[in_time] // resolution) * resolution, return_index=True)
+    for start, part in zip(starts.tolist(), np.split(values[in_time], first[1:]), strict=True):
+        yield start, asdict(rollup_of(part))
 
 
 def every(step: timedelta, since: datetime, until: datetime, *, each: int = 1) -> list[datetime]:

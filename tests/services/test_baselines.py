@@ -21,6 +21,7 @@ from app.services.paging import PageRequest
 from app.services.recalculation import recalculate
 from app.services.retention import purge
 from models import RecalcSchedule
+from tests.harness.waiting import until_far_from_the_next
 from tests.services.series import every, feed
 from tests.services.world import World, overlapping
 
@@ -29,6 +30,12 @@ WEEK = timedelta(days=7)
 STEP = timedelta(minutes=5)
 EXACT = {"sample_count", "mean", "stddev"}
 PAGE = PageRequest(100)
+
+
+@pytest.fixture(autouse=True)
+def within_one_hour() -> None:
+    """What was fed up to the last full hour is to be up to the last full hour still."""
+    until_far_from_the_next(3600, 20)
 
 
 def top_of_hour() -> datetime:
