@@ -48,6 +48,7 @@ ACCESS: dict[str, Role | None] = {
     "webhook-health.get_badge": Role.VIEWER,
     "webhook-health.check_now": Role.OPERATOR,
     "webhooks.test": Role.OPERATOR,
+    "webhooks.preview": Role.VIEWER,
     "webhooks.rotate_secret": Role.ADMIN,
     "webhooks.list_webhook_deliveries": Role.VIEWER,
     "alerts.list_alerts": Role.VIEWER,
