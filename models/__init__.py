@@ -14,6 +14,7 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.incidents import Incident, IncidentMember
+from models.integrations import AlertmanagerAlert
 from models.jobs import JobExecution, Worker
 from models.metrics import (
     MetricInbox,
@@ -45,6 +46,7 @@ __all__ = [
     "AlertEvent",
     "AlertGroup",
     "Anomaly",
+    "AlertmanagerAlert",
     "ApiKey",
     "Base",
     "BaselinePartial",

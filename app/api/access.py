@@ -99,6 +99,7 @@ ACCESS: dict[str, Role | None] = {
     "traffic.webhook_traffic_history": Role.VIEWER,
     "traffic.open_gate": Role.OPERATOR,
     "anomalies.list_anomalies": Role.VIEWER,
+    "integrations.alertmanager": Role.OPERATOR,
     "metrics.take_in_samples": Role.OPERATOR,
     "metrics.query": Role.VIEWER,
     "metrics.list_operations": Role.VIEWER,

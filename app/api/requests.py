@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
 MAX_BULK_BYTES = 8 * 1024 * 1024
-BULK = frozenset({"alerts.create_alerts", "metrics.take_in_samples"})
+BULK = frozenset({"alerts.create_alerts", "metrics.take_in_samples", "integrations.alertmanager"})
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
