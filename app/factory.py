@@ -17,11 +17,12 @@ from app.api import (
     deliveries,
     errors,
     explain,
+    exposition,
     health,
     incidents,
     inhibition_rules,
-    jobs,
     integrations,
+    jobs,
     metrics,
     prediction,
     redrives,
@@ -49,8 +50,8 @@ RESOURCES = (
     webhooks,
     webhook_health,
     alerts,
-    explain,
     integrations,
+    explain,
     deliveries,
     redrives,
     routing_rules,
@@ -101,6 +102,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = make_api(app)
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
+    app.register_blueprint(exposition.blueprint)
     app.register_blueprint(pages.blueprint)
     access.check_table(app)
     complete_document(app, api)

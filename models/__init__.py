@@ -32,6 +32,7 @@ from models.routing import (
     RoutingRule,
     Silence,
 )
+from models.totals import MeterTotal
 from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
 from models.webhooks import (
     HealthRollupProgress,
@@ -45,8 +46,8 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertGroup",
-    "Anomaly",
     "AlertmanagerAlert",
+    "Anomaly",
     "ApiKey",
     "Base",
     "BaselinePartial",
@@ -67,6 +68,7 @@ __all__ = [
     "IncidentMember",
     "InhibitionRule",
     "JobExecution",
+    "MeterTotal",
     "MetricInbox",
     "MetricPart",
     "MetricRollup",

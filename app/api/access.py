@@ -123,6 +123,8 @@ ACCESS: dict[str, Role | None] = {
     "jobs.list_executions": Role.VIEWER,
     "jobs.run_job": Role.OPERATOR,
     "system.info": Role.VIEWER,
+    # It looks itself who asks: a token of its own, or somebody on this machine.
+    "exposition.metrics": PUBLIC,
     "web.docs": PUBLIC,
     "web.docs_asset": PUBLIC,
     "web.home": PUBLIC,
