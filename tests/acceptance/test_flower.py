@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psutil
@@ -97,15 +98,15 @@ def test_a_health_check_and_a_delivery_are_to_be_seen(
     settled(client, client.raise_alert()["id"])
     assert receiver.messages("/hook")
 
-    def seen(name: str) -> dict[str, Any] | None:
+    def seen(name: str) -> dict[str, Any]:
         for task in _tasks(flower, system, name):
             if task["state"] == "SUCCESS" and (task["received"] or 0) >= began:
                 return task
-        return None
+        return {}
 
     for name, lane in (("alerts.deliver", "deliver"), ("webhooks.check_health", "health")):
         # Flower hears of events a moment later; ticks come every ten seconds at the latest.
-        found = eventually(lambda name=name: seen(name), 30, name)
+        found = eventually(partial(seen, name), 30, name)
         assert found["worker"].startswith(f"{lane}-")
         assert found["runtime"] >= 0
         assert found["succeeded"] >= found["started"] >= found["received"]
@@ -119,10 +120,10 @@ def test_no_secret_is_to_be_seen(client: Client, flower: requests.Session, syste
             "beat.heartbeat", kwargs={"execution_id": secret + " and so on" * 100}, queue="jobs"
         )
 
-    def failed() -> dict[str, Any] | None:
+    def failed() -> dict[str, Any]:
         answer = flower.get(f"{system.flower_url}/api/task/info/{sent.id}", timeout=10)
         if answer.status_code != 200 or answer.json()["state"] != "FAILURE":
-            return None
+            return {}
         found: dict[str, Any] = answer.json()
         return found
 
