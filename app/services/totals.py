@@ -53,7 +53,13 @@ def add_totals(session: Session, totals: Mapping[Series, Total]) -> None:
 def all_totals(session: Session) -> dict[str, list[tuple[dict[str, str], Total]]]:
     """By name, each with its labels, in a steady order."""
     found: dict[str, list[tuple[dict[str, str], Total]]] = {}
-    for row in session.scalars(select(MeterTotal).order_by(MeterTotal.name, MeterTotal.labels)):
-        buckets = None if row.buckets is None else tuple(row.buckets)
-        found.setdefault(row.name, []).append((row.labels, Total(row.count, row.sum, buckets)))
+    # Columns, not entities: labels are part of the key, and a map is no key in Python.
+    rows = session.execute(
+        select(
+            MeterTotal.name, MeterTotal.labels, MeterTotal.count, MeterTotal.sum, MeterTotal.buckets
+        ).order_by(MeterTotal.name, MeterTotal.labels)
+    )
+    for name, labels, count, total, buckets in rows:
+        one = Total(count, total, None if buckets is None else tuple(buckets))
+        found.setdefault(name, []).append((labels, one))
     return found

@@ -21,15 +21,23 @@ def well(world: World) -> World:
     return world
 
 
-def ran(world: World, job: str, how: str, minutes_ago: float = 0) -> None:
+def ran(world: World, job: str, how: str, minutes_ago: int = 0) -> None:
+    for lane in beat_schedule.LANES:
+        world.sql("INSERT INTO pggit.workers (name, lane, pid) VALUES (:lane, :lane, 1)", lane=lane)
+    ran(world, "beat-heartbeat", "succeeded")
+    return world
+
+
+def ran(world: World, job: str, how: str, minutes_ago: int = 0) -> None:
     world.sql(
         "INSERT INTO pggit.scheduled_job_execution (job_name, slot, trigger, status,"
         " scheduled_for, started_at, finished_at, created_at, error)"
         " SELECT :job, (SELECT count(*) FROM pggit.scheduled_job_execution), 'schedule', :how,"
-        " t, t, t, t, CASE WHEN :how = 'failed' THEN 'Not called: why.' END"
-        " FROM (SELECT now() - make_interval(mins => :ago) AS t) at",
+        " t, t, t, t, CAST(:error AS text)"
+        " FROM (SELECT now() - make_interval(mins => CAST(:ago AS int)) AS t) AS at",
         job=job,
         how=how,
+        error="Not called: why." if how == "failed" else None,
         ago=minutes_ago,
     )
 
