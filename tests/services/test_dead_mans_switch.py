@@ -15,13 +15,6 @@ SECRET = "/ping/a-secret-path"
 @pytest.fixture
 def well(world: World) -> World:
     """A system whose beat and workers have just shown that they live."""
-    world.sql("INSERT INTO pggit.workers (name, lane, pid) SELECT l, l, 1 FROM unnest(:lanes) l",
-              lanes=list(beat_schedule.LANES))  # fmt: skip
-    ran(world, "beat-heartbeat", "succeeded")
-    return world
-
-
-def ran(world: World, job: str, how: str, minutes_ago: int = 0) -> None:
     for lane in beat_schedule.LANES:
         world.sql("INSERT INTO pggit.workers (name, lane, pid) VALUES (:lane, :lane, 1)", lane=lane)
     ran(world, "beat-heartbeat", "succeeded")
