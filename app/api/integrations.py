@@ -33,7 +33,7 @@ blueprint = Blueprint(
 log = structlog.get_logger(__name__)
 
 # A transaction for so many: a large group must hold no locks for long.
-CHUNK = 500
+CHUNK = 100
 _alert = AlertmanagerAlertSchema()
 
 
