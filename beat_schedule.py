@@ -34,6 +34,12 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Show that beat and the jobs lane live; pick up runs that were forgotten.",
     },
+    "dead-mans-switch": {
+        "task": "heartbeat.call",
+        "interval_seconds": 60,
+        "lane": "jobs",
+        "description": "Call HEARTBEAT_URL if all is well, so that somebody notices when it stops.",
+    },
     "health-upkeep": {
         "task": "health.upkeep",
         "interval_seconds": 60,

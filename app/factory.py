@@ -17,9 +17,11 @@ from app.api import (
     deliveries,
     errors,
     explain,
+    exposition,
     health,
     incidents,
     inhibition_rules,
+    integrations,
     jobs,
     metrics,
     prediction,
@@ -48,6 +50,7 @@ RESOURCES = (
     webhooks,
     webhook_health,
     alerts,
+    integrations,
     explain,
     deliveries,
     redrives,
@@ -99,6 +102,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = make_api(app)
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
+    app.register_blueprint(exposition.blueprint)
     app.register_blueprint(pages.blueprint)
     access.check_table(app)
     complete_document(app, api)

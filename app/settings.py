@@ -8,6 +8,7 @@ process but the launcher works with it. Variables are the field names in upper c
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ ACCESS_TOKEN_LIFE = timedelta(seconds=900)
 REFRESH_TOKEN_LIFE = timedelta(days=7)
 MIN_SECRET_CHARS = 32
 MIN_PASSWORD_CHARS = 8
+MIN_METRICS_TOKEN_CHARS = 16
 
 
 class SettingsError(Exception):
@@ -66,6 +68,9 @@ class LaunchSettings(BaseSettings):
     db_pool_min: Positive = 10
     db_pool_max: Annotated[Positive, Field(validate_default=True)] = 50
     queue_limit: Positive = 100_000
+    metrics_token: Annotated[str, Field(min_length=MIN_METRICS_TOKEN_CHARS)] | None = None
+    heartbeat_url: str | None = None
+    flower_url_prefix: str = ""
     metric_series_limit: Positive = 10_000
     metric_inbox_limit: Positive = 5_000_000
     egress_allow: Annotated[tuple[Network, ...] | None, NoDecode] = None
@@ -96,6 +101,27 @@ class LaunchSettings(BaseSettings):
     @classmethod
     def _empty_means_embedded(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("metrics_token", "heartbeat_url", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _heartbeat_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+            raise ValueError("must look like https://example.com/ping/…")
+        return value
+
+    @field_validator("flower_url_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        """`/flower/` and `flower` are the same."""
+        value = value.strip("/")
+        if not re.fullmatch(r"[A-Za-z0-9_-]*(/[A-Za-z0-9_-]+)*", value):
+            raise ValueError("must be a path of letters, digits, - and _, like flower")
+        return value
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

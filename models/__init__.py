@@ -14,6 +14,7 @@ from models.deliveries import (
     RedriveShare,
 )
 from models.incidents import Incident, IncidentMember
+from models.integrations import AlertmanagerAlert
 from models.jobs import JobExecution, Worker
 from models.metrics import (
     MetricInbox,
@@ -31,6 +32,7 @@ from models.routing import (
     RoutingRule,
     Silence,
 )
+from models.totals import MeterTotal
 from models.traffic import DeliveryPause, HouseChange, TrafficChange, WebhookTraffic
 from models.webhooks import (
     HealthRollupProgress,
@@ -44,6 +46,7 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertGroup",
+    "AlertmanagerAlert",
     "Anomaly",
     "ApiKey",
     "Base",
@@ -65,6 +68,7 @@ __all__ = [
     "IncidentMember",
     "InhibitionRule",
     "JobExecution",
+    "MeterTotal",
     "MetricInbox",
     "MetricPart",
     "MetricRollup",

@@ -23,7 +23,8 @@ TO_TELL = "(disabled_reason IS NOT NULL AND deleted_at IS NULL) <> (disabled_ale
 
 
 class Webhook(Base):
-    """Secrets and headers are encrypted (MultiFernet): headers often carry somebody's token.
+    """Secrets, headers and templates are encrypted (MultiFernet): the latter often carry somebody's
+    token.
 
     `disabled_reason` says why Tocsin itself made it inactive, `disabled_alert_id` is the alert that
     tells of that: set once it is raised, and null again once it is resolved.
@@ -55,6 +56,7 @@ class Webhook(Base):
     timeout_seconds: Mapped[int | None] = mapped_column(Integer)
     retry_schedule_seconds: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
     headers_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    template_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     previous_secret_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     previous_secret_expires_at: Mapped[Timestamp | None]

@@ -5,6 +5,7 @@ from typing import Any
 
 import beat_schedule
 from app.deps import Deps
+from app.services import dead_mans_switch
 from app.services.agenda import Agenda
 from app.services.dependencies import settle_all
 from app.services.health_rollups import fold
@@ -39,6 +40,18 @@ def heartbeat(slot: int | None = None, execution_id: int | None = None) -> Mappi
             return forgotten_runs(unit.session, unit.events, TASKS)
 
     return run_scheduled("beat-heartbeat", work, slot, execution_id)
+
+
+@celery.task(name="heartbeat.call")
+def call_heartbeat(slot: int | None = None, execution_id: int | None = None) -> Mapping[str, Any]:
+    """Call HEARTBEAT_URL, if all is well."""
+
+    def work() -> Mapping[str, Any]:
+        deps = this_lane().deps
+        url = deps.settings.heartbeat_url
+        return dead_mans_switch.call(deps.reading, deps.guard, url, beat_schedule.LANES)
+
+    return run_scheduled(dead_mans_switch.JOB, work, slot, execution_id)
 
 
 @celery.task(name="metrics.roll")

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import beat_schedule
+from app.domain.samples import Series
 from app.services.jobs import run_job
+from app.services.meter import JOB_RUNS
 from tasks.lane import this_lane
 
 
@@ -18,12 +20,18 @@ def run_scheduled(
     lane = this_lane()
     if slot is None and execution_id is None:
         return lane.wake()
-    return run_job(
-        lane.deps.unit_of_work,
-        name,
-        beat_schedule.JOBS[name]["interval_seconds"],
-        work,
-        worker=lane.worker,
-        slot=slot,
-        execution_id=execution_id,
-    )
+    outcome = "failed"
+    try:
+        result = run_job(
+            lane.deps.unit_of_work,
+            name,
+            beat_schedule.JOBS[name]["interval_seconds"],
+            work,
+            worker=lane.worker,
+            slot=slot,
+            execution_id=execution_id,
+        )
+        outcome = "skipped" if "skipped" in result else "succeeded"
+        return result
+    finally:
+        lane.deps.meter.count(Series(JOB_RUNS, (("job", name), ("outcome", outcome))))

@@ -11,6 +11,7 @@ settings = load_settings()
 celery = Celery(
     "tocsin",
     broker=settings.redis_url,
+    events="tasks.events:RedactedEvents",
     include=[
         "tasks.baselines",
         "tasks.deliver",

@@ -144,6 +144,9 @@ WRONG = {
     "EGRESS_ALLOW": "10.0.0.0/8,example.com",
     "RETRY_SCHEDULE_SECONDS": "0,-5",
     "REQUEST_TIMEOUT_SECONDS": "0",
+    "METRICS_TOKEN": "a short one",
+    "HEARTBEAT_URL": "ftp://example.com/ping",
+    "FLOWER_URL_PREFIX": "../flower",
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",
 }
@@ -168,6 +171,7 @@ def test_a_fault_shows_no_secret(given_settings: Any) -> None:
         "ENCRYPTION_KEYS": "something-private",
         "DATABASE_URL": "mysql://me:password1@db/tocsin",
         "REDIS_URL": "http://:password2@broker",
+        "METRICS_TOKEN": "hunter3",
     }
     given_settings(secrets)
     with pytest.raises(SettingsError) as refusal:
@@ -249,6 +253,14 @@ def test_a_schedule_has_1_to_20_attempts(given_settings: Any, schedule: str, is_
         load_launch_settings()
     else:
         assert faults(load_launch_settings) == ["RETRY_SCHEDULE_SECONDS"]
+
+
+@pytest.mark.parametrize("prefix", ["flower", "/flower", "flower/", "/flower/"])
+def test_a_prefix_is_the_same_with_and_without_its_slashes(
+    given_settings: Any, prefix: str
+) -> None:
+    given_settings({"FLOWER_URL_PREFIX": prefix})
+    assert load_launch_settings().flower_url_prefix == "flower"
 
 
 words = st.text(

@@ -55,7 +55,13 @@ def ready() -> Response:
 @blueprint.response(200, DeepHealthSchema)
 def deep() -> Response:
     """Every part, each with its own status; 503 only without the database."""
-    parts = status.look_at_parts(deps().database, deps().broker, deps().cache, beat_schedule.LANES)
+    parts = status.look_at_parts(
+        deps().database,
+        deps().broker,
+        deps().cache,
+        beat_schedule.LANES,
+        calls_out=deps().settings.heartbeat_url is not None,
+    )
     whole = status.worst(parts)
     body = {"status": whole, "timestamp": datetime.now(UTC), "checks": parts}
     response = jsonify(_deep.dump(body))

@@ -7,8 +7,15 @@ from app.errors import TooManyRequests
 from app.settings import Settings
 
 # What comes in from machines has a budget of its own.
-INGEST = frozenset({"alerts.create_alert", "alerts.create_alerts", "metrics.take_in_samples"})
-EXEMPT_BLUEPRINTS = frozenset({"health"})
+INGEST = frozenset(
+    {
+        "alerts.create_alert",
+        "alerts.create_alerts",
+        "metrics.take_in_samples",
+        "integrations.alertmanager",
+    }
+)
+EXEMPT_BLUEPRINTS = frozenset({"health", "exposition"})
 
 
 class RequestLimit:

@@ -46,6 +46,7 @@ def present_webhook(view: WebhookView) -> dict[str, Any]:
         "timeout_seconds": row.timeout_seconds,
         "retry_schedule_seconds": row.retry_schedule_seconds,
         "headers": view.headers,
+        "template": view.template,
         "health_check": {
             "method": row.check_method,
             "expected_status": row.check_expected_status,

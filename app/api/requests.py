@@ -12,13 +12,13 @@ from app.api.context import deps
 from app.api.openapi import openapi_path
 from app.domain.samples import Series
 from app.logs import redact
-from app.services.meter import API_LATENCY
+from app.services.meter import API_LATENCY, API_RESPONSES
 
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
 MAX_BULK_BYTES = 8 * 1024 * 1024
-BULK = frozenset({"alerts.create_alerts", "metrics.take_in_samples"})
+BULK = frozenset({"alerts.create_alerts", "metrics.take_in_samples", "integrations.alertmanager"})
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,6 +37,7 @@ def end(response: Response) -> Response:
     duration_ms = (time.perf_counter() - g.started) * 1000
     route = request.url_rule.rule if request.url_rule else None
     deps().meter.note(_series(route, request.method if route else ""), [duration_ms])
+    deps().meter.count(_responses(response.status_code // 100))
     log.info(
         "request",
         action="request",
@@ -51,6 +52,11 @@ def end(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+@cache
+def _responses(hundreds: int) -> Series:
+    return Series(API_RESPONSES, (("status", f"{hundreds}xx"),))
 
 
 @cache

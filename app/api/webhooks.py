@@ -11,6 +11,8 @@ from app.api.schemas.webhooks import (
     CHECK_DEFAULTS,
     DEFAULTS,
     PingSchema,
+    PreviewedSchema,
+    PreviewSchema,
     RotatedSecretSchema,
     WebhookChangeSchema,
     WebhookCreateSchema,
@@ -19,12 +21,14 @@ from app.api.schemas.webhooks import (
     WebhookSchema,
     WebhookWithSecretSchema,
 )
+from app.domain.alerts import EventType
 from app.domain.egress import EgressRefused
 from app.errors import Invalid
-from app.services import deliveries, webhooks
+from app.services import deliveries, previews, webhooks
 from app.services.delivery import Ping, ping
 from app.services.dependencies import settle
 from app.services.messages import Targets
+from app.services.templates import as_template
 
 blueprint = Blueprint(
     "webhooks", __name__, url_prefix="/api/v1/webhooks", description="Where alerts go"
@@ -148,6 +152,29 @@ def test(webhook_id: int) -> Ping:
         deps().cipher, settings.request_timeout_seconds, settings.retry_schedule_seconds
     )
     return ping(deps().database, deps().clock, deps().guard, targets, webhook_id)
+
+
+@blueprint.post("/<id:webhook_id>/preview")
+@blueprint.arguments(PreviewSchema)
+@blueprint.response(200, PreviewedSchema)
+def preview(data: dict[str, Any], webhook_id: int) -> dict[str, Any]:
+    """Show what a message would look like, by the webhook's template or by another. Sends nothing.
+
+    A `template` with a mistake is refused as it would be at registration. One that only some
+    messages trip over shows its `error`, and in `body` the plain form that is sent then.
+    """
+    template = as_template(data["template"]) if "template" in data else None
+    with deps().unit_of_work() as work:
+        shown = previews.preview(
+            work.session,
+            work.now,
+            deps().cipher,
+            webhook_id,
+            EventType(data["type"]),
+            template=template,
+            alert_id=data.get("alert_id"),
+        )
+    return {"body": shown.body.decode(), "error": shown.error}
 
 
 @blueprint.post("/<id:webhook_id>/rotate-secret")

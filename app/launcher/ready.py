@@ -94,7 +94,10 @@ def ready_block(plan: Plan, login: Path) -> str:
     facts = [
         ("API", f"{url}/api/v1"),
         ("Docs", f"{url}/api/docs"),
-        ("Flower", f"http://127.0.0.1:{settings.flower_port}"),
+        (
+            "Flower",
+            f"http://127.0.0.1:{settings.flower_port}/{settings.flower_url_prefix}".rstrip("/"),
+        ),
         ("Login", f"{settings.admin_username}, {password}"),
         ("Data", str(settings.data_dir)),
         ("Logs", str(settings.data_dir / "logs")),

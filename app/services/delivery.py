@@ -47,7 +47,7 @@ from app.services.claims import (
     renew,
 )
 from app.services.messages import Target, Targets, signed_request
-from app.services.meter import DELIVERY_LATENCY, Meter
+from app.services.meter import DELIVERIES, DELIVERY_LATENCY, Meter
 from app.services.sender import Job, Sender
 from app.services.traffic import TrafficWatch
 from app.services.webhooks import get_row
@@ -334,6 +334,9 @@ class Drain:
                 if one.cause is not None:
                     self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
         if self._meter is not None:
+            outcomes = Counter(one.status for one in completions if one.id in done)
+            for status, times in outcomes.items():
+                self._meter.count(Series(DELIVERIES, (("outcome", status.value),)), times)
             self._meter.note(
                 latency, [one.latency_ms for one in completions if one.latency_ms is not None]
             )

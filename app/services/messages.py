@@ -6,13 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.adapters.cipher import Cipher
 from app.adapters.http_messages import Request
 from app.domain.signing import parse_secret, signature_header
+from app.domain.templates import RAW, Template, render
+from app.services.templates import read_template
 from models import Webhook
+
+log = structlog.get_logger(__name__)
 
 USER_AGENT = "Tocsin/0.1 (+Standard Webhooks)"
 TARGETS_KEPT = 10_000
@@ -31,6 +36,7 @@ class Target:
     previous_key_until: datetime | None
     timeout_seconds: float
     schedule: tuple[int, ...]
+    template: Template = RAW
 
     def live_keys(self, now: datetime) -> list[bytes]:
         """The newest first; after a rotation the old one signs too, until it expires."""
@@ -83,6 +89,7 @@ class Targets:
             previous_key_until=row.previous_secret_expires_at,
             timeout_seconds=float(row.timeout_seconds or self._default_timeout),
             schedule=_schedule(row.retry_schedule_seconds, self._default_schedule),
+            template=read_template(self._cipher, row),
         )
 
 
@@ -91,7 +98,16 @@ def _schedule(own: Sequence[int] | None, default: tuple[int, ...]) -> tuple[int,
 
 
 def signed_request(target: Target, message_id: str, body: bytes, now: datetime) -> Request:
-    """The POST that a receiver gets, per Standard Webhooks."""
+    """The POST that a receiver gets, per Standard Webhooks; its body as the template makes it."""
+    body, error = render(target.template, body)
+    if error is not None:
+        log.warning(
+            "sent without its template",
+            action="template_failed",
+            webhook=target.webhook_id,
+            message=message_id,
+            error=error,
+        )
     timestamp = int(now.timestamp())
     return Request(
         method="POST",

@@ -20,7 +20,9 @@ from app.adapters.clock import Clock
 from app.adapters.database import Database
 from app.domain.rollups import Rollup, merge, rollup_of
 from app.domain.samples import Series
+from app.domain.totals import Total, total_of
 from app.services.series import SeriesBook
+from app.services.totals import add_totals
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,10 @@ DELIVERY_LATENCY = "tocsin.delivery.latency_ms"
 CHECK_LATENCY = "tocsin.check.latency_ms"
 API_LATENCY = "tocsin.api.latency_ms"
 DROPPED = "tocsin.metrics.dropped"
+# Counters.
+DELIVERIES = "tocsin.deliveries"
+JOB_RUNS = "tocsin.job.runs"
+API_RESPONSES = "tocsin.api.responses"
 UNITS = {DROPPED: "values"}
 
 WRITE_EVERY_SECONDS = 5.0
@@ -68,7 +74,10 @@ class Meter:
         self._lock = threading.Lock()
         self._noted: list[tuple[Series, int, Sequence[float]]] = []
         self._values = self._dropped = 0
+        self._counted: dict[Series, int] = defaultdict(int)
         self._parts: dict[Part, Rollup] = {}
+        # As many as there are series, so they need no limit while the database is away.
+        self._totals: dict[Series, Total] = {}
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -83,9 +92,18 @@ class Meter:
                 return
             self._values += len(values)
             self._noted.append((series, minute, values))
-            if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._write_all, name="meter", daemon=True)
-                self._thread.start()
+            self._start_once()
+
+    def count(self, counter: Series, times: int = 1) -> None:
+        """Something has happened so often. As with `note`, there must be few such counters."""
+        with self._lock:
+            self._counted[counter] += times
+            self._start_once()
+
+    def _start_once(self) -> None:
+        if self._thread is None and not self._stopping.is_set():
+            self._thread = threading.Thread(target=self._write_all, name="meter", daemon=True)
+            self._thread.start()
 
     def write(self) -> int:
         """Write what was noted; how many rollups that made.
@@ -93,17 +111,20 @@ class Meter:
         Raises SQLAlchemyError while the database is away; what was noted is kept, in bounds.
         """
         self._roll_up()
-        if not self._parts:
+        written, added = dict(self._parts), dict(self._totals)
+        if not (written or added):
             return 0
-        written = dict(self._parts)
         try:
             with self._database.session() as session:
-                self._put(session, written)
+                if written:
+                    self._put(session, written)
+                add_totals(session, added)
         except _SeriesGone:
             self._book.forget()
             return 0
         for part in written:
             del self._parts[part]
+        self._totals.clear()
         return len(written)
 
     def close(self) -> None:
@@ -128,6 +149,7 @@ class Meter:
         with self._lock:
             noted, self._noted, self._values = self._noted, [], 0
             dropped, self._dropped = self._dropped, 0
+            counted, self._counted = self._counted, defaultdict(int)
         values: dict[Part, list[Sequence[float]]] = defaultdict(list)
         for series, minute, some in noted:
             values[series, minute].append(some)
@@ -135,7 +157,11 @@ class Meter:
             together = np.concatenate(several)
             if len(together):
                 self._add(part, rollup_of(together))
+                self._add_total(part[0], total_of(together))
+        for counter, times in counted.items():
+            self._add_total(counter, Total(times))
         if dropped:
+            self._add_total(Series(DROPPED), Total(dropped))
             self._add((Series(DROPPED), self._this_minute()), rollup_of([float(dropped)]))
 
     def _this_minute(self) -> int:
@@ -149,6 +175,9 @@ class Meter:
         else:
             with self._lock:
                 self._dropped += news.count
+
+    def _add_total(self, series: Series, news: Total) -> None:
+        self._totals[series] = self._totals.get(series, Total(0)) + news
 
     def _put(self, session: Session, parts: dict[Part, Rollup]) -> None:
         wanted = {series: UNITS.get(series.operation, "ms") for series, _minute in parts}

@@ -84,6 +84,16 @@ _PURGES: dict[str, TextClause] = {
         DELETE FROM pggit.alerts WHERE id IN (SELECT id FROM old)
         """  # noqa: S608 - only constants in it
     ),
+    # What became an alert goes with it.
+    "alertmanager_alerts": text(
+        f"""
+        DELETE FROM pggit.alertmanager_alerts WHERE (fingerprint, starts_at) IN (
+            SELECT fingerprint, starts_at FROM pggit.alertmanager_alerts
+            WHERE alert_id IS NULL AND created_at < now() - interval '{KEEP["alerts"]}'
+            LIMIT {BATCH}
+        )
+        """  # noqa: S608
+    ),
     "health_checks": text(
         f"""
         DELETE FROM pggit.webhook_health_checks WHERE id IN (

@@ -54,6 +54,26 @@ _LAST_HEARTBEAT = text(
 )
 
 
+# Whoever listens at the other end gives it some minutes, too.
+CALLS_SILENT_AFTER_SECONDS = 300
+# When a call last succeeded, when the first was tried, and why the last one failed, if it did.
+_CALLS = text(
+    """
+    SELECT
+        (SELECT extract(epoch FROM now() - finished_at)::float8
+            FROM pggit.scheduled_job_execution
+            WHERE job_name = 'dead-mans-switch' AND status = 'succeeded'
+            ORDER BY id DESC LIMIT 1),
+        (SELECT extract(epoch FROM now() - created_at)::float8
+            FROM pggit.scheduled_job_execution
+            WHERE job_name = 'dead-mans-switch' ORDER BY id LIMIT 1),
+        (SELECT error FROM pggit.scheduled_job_execution
+            WHERE job_name = 'dead-mans-switch' AND finished_at IS NOT NULL
+            ORDER BY id DESC LIMIT 1)
+    """
+)
+
+
 _QUEUE = text(
     "SELECT count(*), count(*) FILTER (WHERE lease_token IS NOT NULL),"
     " COALESCE(extract(epoch FROM now() - min(next_attempt_at) FILTER"
@@ -76,9 +96,14 @@ def queue_depth(session: Session) -> QueueDepth:
 
 
 def look_at_parts(
-    database: Database, broker: QuickRedis, cache: QuickRedis | None, lanes: Sequence[str]
+    database: Database,
+    broker: QuickRedis,
+    cache: QuickRedis | None,
+    lanes: Sequence[str],
+    *,
+    calls_out: bool,
 ) -> dict[str, Part]:
-    """Every part of the system, looked at now."""
+    """Every part of the system, looked at now. `calls_out`: whether there is a HEARTBEAT_URL."""
     looks: dict[str, Callable[[], Part]] = {
         "broker": lambda: _redis(broker, "noeviction"),
         "cache": lambda: _cache(cache),
@@ -90,6 +115,7 @@ def look_at_parts(
                 "workers": lambda: _workers(session, lanes),
                 "beat": lambda: _beat(session),
                 "webhooks": lambda: _webhooks(session),
+                "heartbeat": lambda: _heartbeat(session, calls_out),
                 **looks,
             }
             return {name: _measured(look) for name, look in looks.items()}
@@ -101,6 +127,7 @@ def look_at_parts(
             "workers": unknown,
             "beat": unknown,
             "webhooks": unknown,
+            "heartbeat": unknown,
             "broker": _measured(lambda: _redis(broker, "noeviction")),
             "cache": _measured(lambda: _cache(cache)),
         }
@@ -143,8 +170,18 @@ def _cache(server: QuickRedis | None) -> Part:
     return _redis(server, "allkeys-")
 
 
+def _alive(session: Session) -> Counter[str]:
+    return Counter(row.lane for row, is_alive in list_workers(session) if is_alive)
+
+
+def missing_lanes(session: Session, lanes: Sequence[str]) -> list[str]:
+    """Those of the lanes in which no worker lives."""
+    alive = _alive(session)
+    return [lane for lane in lanes if not alive[lane]]
+
+
 def _workers(session: Session, lanes: Sequence[str]) -> Part:
-    alive = Counter(row.lane for row, is_alive in list_workers(session) if is_alive)
+    alive = _alive(session)
     missing = [lane for lane in lanes if not alive[lane]]
     return Part(
         PartStatus.UNAVAILABLE if missing else PartStatus.HEALTHY,
@@ -153,11 +190,29 @@ def _workers(session: Session, lanes: Sequence[str]) -> Part:
     )
 
 
+def seconds_since_beat(session: Session) -> float | None:
+    """Since its last heartbeat came through; None when none ever did."""
+    age: float | None = session.scalar(_LAST_HEARTBEAT)
+    return age
+
+
 def _beat(session: Session) -> Part:
-    age = session.scalar(_LAST_HEARTBEAT)
+    age = seconds_since_beat(session)
     if age is None or age > BEAT_SILENT_AFTER_SECONDS:
         return Part(PartStatus.UNAVAILABLE, detail="no heartbeat of beat came through lately")
     return Part(PartStatus.HEALTHY, data={"last_heartbeat_seconds": round(age, 1)})
+
+
+def _heartbeat(session: Session, calls_out: bool) -> Part:
+    """Of the dead man's switch: whether it was called lately."""
+    if not calls_out:
+        return Part(PartStatus.HEALTHY, detail="HEARTBEAT_URL is not set")
+    succeeded, first, error = session.execute(_CALLS).one()
+    if succeeded is None and (first is None or first < CALLS_SILENT_AFTER_SECONDS):
+        return Part(PartStatus.HEALTHY, detail="not called yet")
+    if succeeded is None or succeeded > CALLS_SILENT_AFTER_SECONDS:
+        return Part(PartStatus.DEGRADED, detail=f"not called lately. {error or ''}".strip())
+    return Part(PartStatus.HEALTHY, data={"last_call_seconds": round(succeeded, 1)})
 
 
 def _webhooks(session: Session) -> Part:

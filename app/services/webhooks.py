@@ -17,6 +17,7 @@ from app.domain.signing import SECRET_BYTES, format_secret
 from app.errors import Invalid, NotFound
 from app.services.dependencies import check_parents, lock_dependencies
 from app.services.paging import Page, PageRequest, paginate
+from app.services.templates import as_fields, as_template, read_template, write_template
 from app.services.traffic import enabled, lock_traffic
 from models import Webhook, WebhookHealth, WebhookTraffic
 
@@ -51,11 +52,12 @@ CHECK_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class WebhookView:
-    """A webhook as the API shows it: with its headers in clear and its health."""
+    """A webhook as the API shows it: with its headers and template in clear, and its health."""
 
     row: Webhook
     health_status: str
     headers: dict[str, str]
+    template: dict[str, str]
 
 
 def new_secret() -> str:
@@ -82,6 +84,8 @@ def _apply(row: Webhook, cipher: Cipher, data: Mapping[str, Any]) -> None:
     if "headers" in data:
         headers = data["headers"]
         row.headers_encrypted = cipher.encrypt(json.dumps(headers)) if headers else None
+    if "template" in data:
+        write_template(cipher, row, as_template(data["template"]))
 
 
 def create_webhook(
@@ -121,7 +125,12 @@ def _view(session: Session, cipher: Cipher, row: Webhook) -> WebhookView:
     status = session.scalar(
         select(WebhookHealth.health_status).where(WebhookHealth.webhook_id == row.id)
     )
-    return WebhookView(row, status or "unknown", read_headers(cipher, row))
+    return _shown(cipher, row, status or "unknown")
+
+
+def _shown(cipher: Cipher, row: Webhook, status: str) -> WebhookView:
+    template = as_fields(read_template(cipher, row))
+    return WebhookView(row, status, read_headers(cipher, row), template)
 
 
 def get_row(session: Session, webhook_id: int, *, lock: bool = False) -> Webhook:
@@ -155,10 +164,7 @@ def list_webhooks(
         ).all()
     )
     return Page(
-        [
-            WebhookView(row, statuses.get(row.id, "unknown"), read_headers(cipher, row))
-            for row in page.items
-        ],
+        [_shown(cipher, row, statuses.get(row.id, "unknown")) for row in page.items],
         page.total,
         page.next_before,
     )

@@ -24,15 +24,15 @@ ADMINS_ONLY = re.compile(r"/api/v1/(users|api-keys|audit)\b")
 OWN_TOKENS = re.compile(r"/api/v1/auth/")
 SENDING = re.compile(
     r"POST /api/v1/(alerts\b.*|deliveries/.*|jobs/.*/run|webhooks/{webhook_id}/(check|test))"
-    r"|POST /api/v1/metrics"
+    r"|POST /api/v1/(metrics|integrations/alertmanager)"
     r"|(PUT|DELETE) /api/v1/traffic/pause|POST /api/v1/webhooks/{webhook_id}/traffic/open"
     # As running a job; going back loses nothing.
     r"|POST /api/v1/baselines/(recalculate|rollback)"
     # Muting for a time is like acknowledging: who is on call must be able to.
     r"|(POST|PUT|PATCH|DELETE) /api/v1/silences\b.*"
 )
-# It asks, in a body, and changes nothing.
-ASKING = "POST /api/v1/routing/test"
+# They ask, in a body, and change nothing.
+ASKING = {"POST /api/v1/routing/test", "POST /api/v1/webhooks/{webhook_id}/preview"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def expected_role(operation: Operation) -> str | None:
         return "viewer"
     if ADMINS_ONLY.match(operation.path):
         return "admin"
-    if operation.method == "GET" or operation.name == ASKING:
+    if operation.method == "GET" or operation.name in ASKING:
         return "viewer"
     return "operator" if SENDING.fullmatch(operation.name) else "admin"
 

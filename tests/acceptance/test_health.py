@@ -7,7 +7,7 @@ from tests.harness.receiver import Answer, Receiver
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 
-PARTS = {"database", "broker", "cache", "workers", "beat", "webhooks"}
+PARTS = {"database", "broker", "cache", "workers", "beat", "webhooks", "heartbeat"}
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])

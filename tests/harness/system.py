@@ -108,6 +108,8 @@ def running_system(**settings: str) -> Iterator[System]:
                 "DATA_DIR": str(folder),
                 "PORT": str(port),
                 "FLOWER_PORT": str(flower_port),
+                # It calls itself, so that somebody answers.
+                "HEARTBEAT_URL": f"http://127.0.0.1:{port}/health/live",
             }
             | settings
         )

@@ -95,14 +95,14 @@ class _Created(Schema):
     id = fields.Integer()
 
 
-class _Refused(Schema):
+class RefusedSchema(Schema):
     index = fields.Integer()
     errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
 
 
 class AlertBatchResultSchema(Schema):
     created = fields.List(fields.Nested(_Created))
-    errors = fields.List(fields.Nested(_Refused))
+    errors = fields.List(fields.Nested(RefusedSchema))
 
 
 class SnoozeSchema(Schema):

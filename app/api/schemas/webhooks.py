@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.schemas.fields import MAX_ID, Flag, Number, PageQuery, Text, Whole, moment, page_of
+from app.domain.alerts import EventType
 from app.domain.egress import EgressRefused, check_headers
 from app.domain.health import CheckDecision, HealthStatus
+from app.domain.templates import Shape, Template, problems
+from app.domain.templates.custom import MAX_SOURCE_CHARS
 from app.domain.traffic import DisabledReason
 
 HEALTH_STATUS = validate.OneOf([status.value for status in HealthStatus])
@@ -104,11 +107,39 @@ DEFAULTS: dict[str, Any] = {
     "timeout_seconds": None,
     "retry_schedule_seconds": None,
     "headers": {},
+    "template": {"shape": "raw"},
     "max_in_flight": 16,
     "rate_limit_per_second": None,
     "disable_after_days": 5,
     "depends_on": [],
 }
+
+
+class TemplateSchema(Schema):
+    """What messages look like: a shape, and for some of them one thing more."""
+
+    shape = fields.String(
+        required=True,
+        validate=validate.OneOf([shape.value for shape in Shape]),
+        metadata={"example": "slack"},
+    )
+    text = Text(
+        MAX_SOURCE_CHARS,
+        1,
+        metadata={
+            "description": "Of a custom one: a Jinja template that makes JSON.",
+            "example": '{"text": "{{ summary }}"}',
+        },
+    )
+    routing_key = Text(
+        200, 1, metadata={"description": "PagerDuty's, of an Events API v2 integration."}
+    )
+
+    @validates_schema
+    def _has_what_it_needs(self, data: dict[str, Any], **_: Any) -> None:
+        found = problems(Template(Shape(data["shape"]), data.get("text"), data.get("routing_key")))
+        if found:
+            raise ValidationError(dict(found))
 
 
 class WebhookChangeSchema(Schema):
@@ -136,6 +167,9 @@ class WebhookChangeSchema(Schema):
         values=fields.String(),
         validate=_acceptable_headers,
         metadata={"description": "Sent with every message.", "example": {"x-team": "storage"}},
+    )
+    template = fields.Nested(
+        TemplateSchema, metadata={"description": "Replaces the body of messages, never a header."}
     )
     health_check = fields.Nested(HealthCheckSchema)
     max_in_flight = Whole(1, 500, metadata={"description": "At most so many messages at once."})
@@ -188,6 +222,7 @@ class WebhookSchema(Schema):
     timeout_seconds = fields.Integer(allow_none=True)
     retry_schedule_seconds = fields.List(fields.Integer(), allow_none=True)
     headers = fields.Dict(keys=fields.String(), values=fields.String())
+    template = fields.Nested(TemplateSchema)
     health_check = fields.Nested(HealthCheckSchema)
     max_in_flight = fields.Integer()
     rate_limit_per_second = fields.Float(allow_none=True)
@@ -324,6 +359,27 @@ class PingSchema(Schema):
     error = fields.String(allow_none=True)
     reason = fields.String(metadata={"example": "accepted"})
     body_excerpt = fields.String(allow_none=True)
+
+
+class PreviewSchema(Schema):
+    """What to show: all of it may be left out."""
+
+    template = fields.Nested(
+        TemplateSchema, metadata={"description": "To be tried; left out: the webhook's own."}
+    )
+    type = fields.String(
+        load_default=EventType.FIRING.value,
+        validate=validate.OneOf([event.value for event in EventType]),
+    )
+    alert_id = Whole(1, MAX_ID, metadata={"description": "Left out: an alert that is made up."})
+
+
+class PreviewedSchema(Schema):
+    body = fields.String(metadata={"description": "What would be sent, to the letter."})
+    error = fields.String(
+        allow_none=True,
+        metadata={"description": "Why the template failed; the body is the plain form then."},
+    )
 
 
 class RotatedSecretSchema(Schema):
