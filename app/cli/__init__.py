@@ -20,8 +20,8 @@ from app.version import VERSION
 COMMANDS: Final = {
     "run": "run:run",
     "migrate": "migrations:migrate",
-    "doctor": "doctor:doctor",
-    "top": "top:top",
+    "doctor": "doctor.command:doctor",
+    "top": "top.command:top",
     "webhook": "webhooks:webhook",
     "alert": "alerts:alert",
     "redrive": "redrive:redrive",

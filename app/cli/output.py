@@ -53,6 +53,17 @@ class Output:
         if not self.as_json:
             console().print(cell(text, style), soft_wrap=True)
 
+    def parts(self, *parts: str | tuple[str, str]) -> None:
+        """A line of texts with a space between them; a pair has its style, or its meaning."""
+        if self.as_json:
+            return
+        line = Text()
+        for part in parts:
+            text, style = (part, "") if isinstance(part, str) else part
+            line.append_text(cell(text, STYLES.get(style, style))).append(" ")
+        line.rstrip()
+        console().print(line, soft_wrap=True)
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Nothing where there is no row, since an empty table says less than a sentence."""
         if self.as_json:

@@ -75,6 +75,12 @@ def queue_depth(session: Session) -> QueueDepth:
     return QueueDepth(*session.execute(_QUEUE).one())
 
 
+def beat_silence_seconds(session: Session) -> float | None:
+    """How long ago beat's last heartbeat came through; None when there was none."""
+    age: float | None = session.scalar(_LAST_HEARTBEAT)
+    return age
+
+
 def look_at_parts(
     database: Database, broker: QuickRedis, cache: QuickRedis | None, lanes: Sequence[str]
 ) -> dict[str, Part]:
@@ -154,7 +160,7 @@ def _workers(session: Session, lanes: Sequence[str]) -> Part:
 
 
 def _beat(session: Session) -> Part:
-    age = session.scalar(_LAST_HEARTBEAT)
+    age = beat_silence_seconds(session)
     if age is None or age > BEAT_SILENT_AFTER_SECONDS:
         return Part(PartStatus.UNAVAILABLE, detail="no heartbeat of beat came through lately")
     return Part(PartStatus.HEALTHY, data={"last_heartbeat_seconds": round(age, 1)})
