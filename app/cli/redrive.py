@@ -1,5 +1,6 @@
 """`tocsin redrive`."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -58,7 +59,7 @@ def redrive(
         if not preview["total"]:
             out.data({"total": 0})
             return
-        if out.as_json or not click.get_text_stream("stdin").isatty():
+        if out.as_json or not sys.stdin.isatty():
             raise Failure(Exit.USAGE, "Nobody can be asked here: give --yes, or --dry-run.")
         click.confirm("Try all of it again?", abort=True)
     started = api.post("/deliveries/redrive", {"filter": wanted, "dry_run": False})

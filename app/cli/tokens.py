@@ -1,5 +1,6 @@
 """`tocsin token`."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,7 +71,7 @@ def _key(name: str, role: str, expires_in: timedelta | None) -> dict[str, Any]:
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
+        return sys.stdin.readline().rstrip("\r\n")
     # On stderr, so that $(…) holds the token only.
     answer: str = click.prompt("Password", hide_input=True, err=True)
     return answer

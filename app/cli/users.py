@@ -1,6 +1,7 @@
 """`tocsin user`."""
 
 import secrets
+import sys
 from itertools import islice
 from typing import Any
 
@@ -135,8 +136,8 @@ def _new_password(*, from_stdin: bool, generate: bool) -> str:
     if generate:
         return secrets.token_urlsafe(16)
     if from_stdin:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
-    if not click.get_text_stream("stdin").isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
         raise click.UsageError("Nobody can be asked here: --password-stdin or --generate.")
     answer: str = click.prompt("New password", hide_input=True, confirmation_prompt=True)
     return answer

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def import_(api: Api, out: Output, file: Any, dry_run: bool, prune: bool, yes: b
         out.data(_as_data(plan, 0, {}))
         return Exit.DIFFERS if plan.changes else Exit.DONE
     if not yes:
-        if out.as_json or not click.get_text_stream("stdin").isatty():
+        if out.as_json or not sys.stdin.isatty():
             raise Failure(Exit.USAGE, "Nobody can be asked here: give --yes, or --dry-run.")
         click.confirm("Do it?", abort=True)
     secrets: dict[str, str] = {}
