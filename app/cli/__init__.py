@@ -52,7 +52,7 @@ class _Lazy(click.Group):
 
 @click.group(
     cls=_Lazy,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 it failed or was refused, 2 wrong usage or settings, 3 no answer"
     " from the server, 4 not allowed, 5 no such thing, 6 there are differences (import --dry-run).",
 )

@@ -25,7 +25,7 @@ class _ListByDefault(click.Group):
 
 @click.group(cls=_ListByDefault)
 def jobs() -> None:
-    """What runs on a schedule: list (when nothing is said), history, run."""
+    """What runs on a schedule: list (the default), history, run."""
 
 
 @jobs.command("list")

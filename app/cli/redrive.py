@@ -41,7 +41,10 @@ def redrive(
     no_wait: bool,
     **lists: tuple[Any, ...],
 ) -> None:
-    """Try again what failed, each with the same webhook-id and its whole schedule."""
+    """Try again what failed.
+
+    Each delivery keeps its webhook-id, and has its whole schedule again.
+    """
     wanted: dict[str, Any] = {name: list(values) for name, values in lists.items() if values}
     if webhook:
         wanted["webhook_id"] = [find_webhook(api, one)["id"] for one in webhook]

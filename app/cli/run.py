@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def run() -> int:
-    """Run everything in the foreground, until Ctrl-C; `make run` is this after an install."""
+    """Run everything in the foreground, until Ctrl-C."""
     from app import launcher
 
     return launcher.run()

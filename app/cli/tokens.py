@@ -39,10 +39,10 @@ def token(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Print a token for the API, and nothing else: TOKEN=$(tocsin token).
+    """Print a token for the API.
 
-    It lasts 15 minutes. On Tocsin's machine it is the first admin's and needs no password;
-    elsewhere give --url and --username. --key makes an API key, which lasts.
+    And nothing else: TOKEN=$(tocsin token). It lasts 15 minutes. On Tocsin's machine it is the
+    first admin's and needs no password; elsewhere give --url and --username. --key makes an API key, which lasts.
     """
     out = Output(as_json=as_json)
     if key_name is not None:

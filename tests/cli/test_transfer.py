@@ -1,5 +1,6 @@
 """`tocsin export` and `tocsin import`: the same file twice changes nothing."""
 
+import re
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,18 +13,19 @@ from app.cli.exits import Failure
 from app.cli.transfer.document import read, write
 from tests.cli.conftest import Tocsin
 from tests.harness.client import Client
+from tests.harness.receiver import Receiver
 
 FILE = """
 tocsin: 1
 webhooks:
   - name: pager
-    url: http://127.0.0.1:9/pager
+    url: http://127.0.0.1:PORT/pager
     health_check_interval_seconds: 86400
     depends_on: [gateway]
     headers: {x-team: no}
     health_check: {failure_threshold: 5}
   - name: gateway
-    url: http://127.0.0.1:9/gateway
+    url: http://127.0.0.1:PORT/gateway
     health_check_interval_seconds: 86400
 routing_rules:
   - name: serious
@@ -48,9 +50,14 @@ baseline_schedules:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def text(receiver: Receiver) -> str:
+    return FILE.replace("PORT", str(receiver.port))
+
+
+@pytest.fixture
+def file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "tocsin.yaml"
-    path.write_text(FILE)
+    path.write_text(text)
     return path
 
 
@@ -122,10 +129,10 @@ def test_what_is_exported_can_be_imported(
     assert here("export").out == target.read_text()
 
 
-def test_only_what_differs_is_changed(here: Tocsin, client: Client, file: Path) -> None:
+def test_only_what_differs_is_changed(here: Tocsin, client: Client, file: Path, text: str) -> None:
     assert here("import", str(file), "--yes").code == 0
     file.write_text(
-        FILE.replace("{failure_threshold: 5}", "{failure_threshold: 7}")
+        text.replace("{failure_threshold: 5}", "{failure_threshold: 7}")
         .replace("webhooks: [pager, gateway]", "webhooks: [gateway]")
         .replace("06:00", "05:00")
         .replace("depends_on: [gateway]", "depends_on: []")
@@ -146,11 +153,11 @@ def test_only_what_differs_is_changed(here: Tocsin, client: Client, file: Path) 
 
 
 def test_what_the_file_leaves_out_stays_unless_pruned(
-    here: Tocsin, client: Client, file: Path
+    here: Tocsin, client: Client, file: Path, text: str, receiver: Receiver
 ) -> None:
     assert here("import", str(file), "--yes").code == 0
-    client.make_webhook("http://127.0.0.1:9/other", name="other")
-    document = yaml.safe_load(FILE)
+    client.make_webhook(receiver.url("/other"), name="other")
+    document = yaml.safe_load(text)
     file.write_text(f"tocsin: 1\nwebhooks: {document['webhooks'][1:]}\n")
 
     assert here("import", str(file), "--dry-run").code == 0
@@ -163,10 +170,10 @@ def test_what_the_file_leaves_out_stays_unless_pruned(
 
 
 def test_every_fault_is_said_before_anything_is_done(
-    here: Tocsin, client: Client, file: Path
+    here: Tocsin, client: Client, file: Path, text: str
 ) -> None:
     file.write_text(
-        FILE.replace("http://127.0.0.1:9/gateway", "")
+        re.sub(r"http://\S+/gateway", '""', text)
         .replace("frequency_seconds: 3600", "frequency_seconds: 1")
         .replace("webhooks: [pager, gateway]", "webhooks: [nobody]")
         .replace("equal: [host]", "equals: [host]")
@@ -184,15 +191,15 @@ def test_every_fault_is_said_before_anything_is_done(
 
 
 def test_what_the_server_refuses_leaves_what_was_made(
-    here: Tocsin, client: Client, file: Path
+    here: Tocsin, client: Client, file: Path, text: str
 ) -> None:
     """The server alone knows which addresses it may reach; a mended file goes on from there."""
-    file.write_text(FILE.replace("http://127.0.0.1:9/gateway", "http://10.0.0.1/gateway"))
+    file.write_text(re.sub(r"http://\S+/gateway", "http://10.0.0.1/gateway", text))
     answer = here("import", str(file), "--yes")
     assert answer.code == 1
     assert "1 of 6 changes are made" in answer.err
     assert "Secret of pager (shown this once): whsec_" in answer.out
-    file.write_text(FILE)
+    file.write_text(text)
     assert here("import", str(file), "--yes").code == 0
     assert here("import", str(file), "--dry-run").code == 0
     pager = next(one for one in lists(client)["webhooks"] if one["name"] == "pager")
@@ -206,10 +213,12 @@ def test_nobody_can_be_asked(here: Tocsin, client: Client, file: Path) -> None:
     assert lists(client)["webhooks"] == []
 
 
-def test_a_name_that_two_webhooks_have(here: Tocsin, client: Client, file: Path) -> None:
+def test_a_name_that_two_webhooks_have(
+    here: Tocsin, client: Client, file: Path, receiver: Receiver
+) -> None:
     """Alone it is no fault; that something else means one of them is."""
-    for path in ("a", "b"):
-        client.make_webhook(f"http://127.0.0.1:9/{path}", name="twin")
+    for path in ("/a", "/b"):
+        client.make_webhook(receiver.url(path), name="twin")
     exported = here("export")
     assert exported.code == 0
     file.write_text(exported.out)

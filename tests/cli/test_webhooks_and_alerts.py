@@ -55,10 +55,12 @@ def test_check_and_test_by_name(here: Tocsin, client: Client, receiver: Receiver
     assert failed.json["http_status"] == 500
 
 
-def test_a_name_that_nobody_or_everybody_has(here: Tocsin, client: Client) -> None:
+def test_a_name_that_nobody_or_everybody_has(
+    here: Tocsin, client: Client, receiver: Receiver
+) -> None:
     assert here("webhook", "show", "nobody").code == 5
     for _ in range(2):
-        client.make_webhook("http://127.0.0.1:9/x", name="twin")
+        client.make_webhook(receiver.url("/x"), name="twin")
     answer = here("webhook", "show", "twin")
     assert answer.code == 1
     assert "Several webhooks are called so" in answer.err

@@ -19,7 +19,7 @@ LOOK_AGAIN = "Mend them in the environment or in .env, and look again."
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
-    """Say what is wrong with the Tocsin of this machine, and how to mend it.
+    """Say what is wrong with this machine's Tocsin, and how to mend it.
 
     It looks at the things themselves, not over the API, so it helps when that is down. Exit code 1
     if something fails; a warning is none.

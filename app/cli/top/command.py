@@ -38,9 +38,9 @@ QUIT = {"q", "Q"}
 def top(
     interval: float, once: bool, url: str | None, token: str | None, timeout: float, as_json: bool
 ) -> None:
-    """Watch queue, deliveries, webhooks, alerts, jobs and workers; q ends it.
+    """Watch the queue, webhooks, alerts, jobs and workers live.
 
-    --json prints what one picture shows, and ends.
+    q ends it. --json prints what one picture shows, and ends.
     """
     # A picture that is late is worth less than one that says so.
     source = Source(connect(url, token, timeout_seconds=min(timeout, 10.0), patient=False))

@@ -27,7 +27,9 @@ def frame(view: View, width: int, height: int) -> Text:
     rest = max(height, LEAST_HEIGHT) - len(lines)
     below = min(max(len(view.jobs), len(view.system.get("workers", ()))) + 1, rest // 2)
     lines += _alerts(view, width, rest - below)
-    lines += _beside(_jobs(view, below), _workers(view, below), width)
+    share = width * 3 // 5
+    jobs, workers = _jobs(view, share - 1, below), _workers(view, width - share, below)
+    lines += _beside(jobs, workers, share - 1)
     for line in lines:
         line.truncate(width, overflow="ellipsis", pad=True)
     return Text("\n", no_wrap=True, overflow="crop").join(lines[:height])
@@ -101,8 +103,9 @@ def _parts(view: View) -> Text:
     return line
 
 
-def _title(name: str, width: int = 200) -> Text:
-    return Text(f"── {name} ", style="bold").append("─" * width, style="dim")
+def _title(name: str, width: int) -> Text:
+    title = Text(f"── {name} ", style="bold")
+    return title.append("─" * (width - title.cell_len), style="dim")
 
 
 def _alerts(view: View, width: int, height: int) -> list[Text]:
@@ -119,9 +122,9 @@ def _alerts(view: View, width: int, height: int) -> list[Text]:
     return _filled(lines, height)
 
 
-def _jobs(view: View, height: int) -> list[Text]:
+def _jobs(view: View, width: int, height: int) -> list[Text]:
     """What failed first, then what ran last."""
-    lines = [_title("Jobs")]
+    lines = [_title("Jobs", width)]
     for one in sorted(view.jobs, key=_last_run, reverse=True)[: height - 1]:
         last = one["last_execution"] or {}
         line = Text(f" {plain(one['name']):<20} {_began(last, view.at):>6}  ")
@@ -141,9 +144,9 @@ def _began(execution: Mapping[str, Any], now: datetime) -> str:
     return ago(execution.get("started_at"), now)
 
 
-def _workers(view: View, height: int) -> list[Text]:
+def _workers(view: View, width: int, height: int) -> list[Text]:
     """Those that are gone first, so that they are seen."""
-    lines = [_title("Workers")]
+    lines = [_title("Workers", width)]
     workers = sorted(view.system.get("workers", ()), key=lambda one: (one["is_alive"], one["name"]))
     for one in workers[: height - 1]:
         line = Text(" ").append("● ", "green" if one["is_alive"] else "bold red")
@@ -153,12 +156,11 @@ def _workers(view: View, height: int) -> list[Text]:
     return _filled(lines, height)
 
 
-def _beside(left: Iterable[Text], right: Iterable[Text], width: int) -> list[Text]:
-    """Two blocks of one height side by side; the left one gets three fifths."""
-    share = width * 3 // 5
+def _beside(left: Iterable[Text], right: Iterable[Text], left_width: int) -> list[Text]:
+    """Two blocks of one height, with a blank column between them."""
     lines = []
     for one, other in zip(left, right, strict=True):
-        one.truncate(share - 1, overflow="ellipsis", pad=True)
+        one.truncate(max(left_width, 0), overflow="ellipsis", pad=True)
         lines.append(one.append(" ").append_text(other))
     return lines
 

@@ -28,7 +28,7 @@ SIGNS = {"add": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red"
 )
 @asks_server
 def export(api: Api, out: Output, output: Path | None) -> None:
-    """Write webhooks, rules, silences and schedules as one YAML file.
+    """Write webhooks, rules, silences and schedules as YAML.
 
     Secrets that sign are not in it; the headers of webhooks are.
     """
@@ -64,9 +64,10 @@ def _write_private(path: Path, text: str) -> None:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @asks_server
 def import_(api: Api, out: Output, file: Any, dry_run: bool, prune: bool, yes: bool) -> int:
-    """Make the server what a YAML file says, after showing the difference.
+    """Make the server what a YAML file says.
 
-    What the file leaves out stays as it is. The same file twice changes nothing. FILE may be -.
+    The difference is shown first. What the file leaves out stays as it is. The same file twice
+    changes nothing. FILE may be -.
     """
     document = read(file.read())
     server = _everything(api)
