@@ -14,11 +14,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(VENV)/.runtime ## start everything in the foreground; Ctrl-C stops it
+run: $(VENV)/bin/tocsin ## start everything in the foreground; Ctrl-C stops it
 	@$(RUN) -m app.cli run
 
 .PHONY: test
-test: $(VENV)/.dev ## the whole test suite, against real PostgreSQL and Redis
+test: $(VENV)/.dev $(VENV)/bin/tocsin ## the whole test suite, against real PostgreSQL and Redis
 	@$(RUN) -m tests
 
 .PHONY: check
@@ -58,6 +58,12 @@ $(VENV)/.runtime: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tocsin needs Python 3.11 or newer; this is %d.%d. Use: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# In place: the command `tocsin` runs this checkout. Everything it needs is installed by now, the
+# build backend too, so no index is asked.
+$(VENV)/bin/tocsin: pyproject.toml $(VENV)/.runtime
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime

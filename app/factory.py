@@ -39,7 +39,14 @@ from app.api import (
 from app.api.context import EXTENSION
 from app.api.limits import RequestLimit
 from app.api.openapi import complete_document, make_api
-from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE, Settings, load_settings
+from app.settings import (
+    ACCESS_TOKEN_LIFE,
+    REFRESH_TOKEN_LIFE,
+    TOKEN_AUDIENCE,
+    TOKEN_ISSUER,
+    Settings,
+    load_settings,
+)
 from app.web import pages
 
 RESOURCES = (
@@ -114,10 +121,10 @@ def _tokens(app: Flask, settings: Settings) -> None:
         JWT_SECRET_KEY=settings.jwt_secret_key,
         JWT_ALGORITHM="HS256",
         JWT_DECODE_ALGORITHMS=["HS256"],
-        JWT_ENCODE_ISSUER="tocsin",
-        JWT_DECODE_ISSUER="tocsin",
-        JWT_ENCODE_AUDIENCE="tocsin-api",
-        JWT_DECODE_AUDIENCE="tocsin-api",
+        JWT_ENCODE_ISSUER=TOKEN_ISSUER,
+        JWT_DECODE_ISSUER=TOKEN_ISSUER,
+        JWT_ENCODE_AUDIENCE=TOKEN_AUDIENCE,
+        JWT_DECODE_AUDIENCE=TOKEN_AUDIENCE,
         JWT_ACCESS_TOKEN_EXPIRES=ACCESS_TOKEN_LIFE,
         JWT_REFRESH_TOKEN_EXPIRES=REFRESH_TOKEN_LIFE,
     )

@@ -25,6 +25,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 ACCESS_TOKEN_LIFE = timedelta(seconds=900)
 REFRESH_TOKEN_LIFE = timedelta(days=7)
+TOKEN_ISSUER = "tocsin"  # noqa: S105 - a name
+TOKEN_AUDIENCE = "tocsin-api"  # noqa: S105
 MIN_SECRET_CHARS = 32
 MIN_PASSWORD_CHARS = 8
 MIN_METRICS_TOKEN_CHARS = 16
@@ -187,6 +189,13 @@ class Settings(LaunchSettings):
     redis_url: str
     jwt_secret_key: Annotated[str, Field(min_length=MIN_SECRET_CHARS)]
     encryption_keys: Annotated[tuple[str, ...], NoDecode]
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine reaches the API: the wildcard addresses are none to connect to."""
+        wildcards = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+        host = wildcards.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def egress_networks(self) -> tuple[Network, ...]:

@@ -34,18 +34,12 @@ def await_ready(
         stop.pause(0.2)
 
 
-def base_url(settings: Settings) -> str:
-    """Where this machine reaches the API: the wildcard addresses are none to connect to."""
-    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
 def _not_ready(settings: Settings) -> str | None:
     """None when it is; else what it answers."""
     # No proxy from the environment stands between this machine and itself.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{base_url(settings)}/health/ready", timeout=PROBE_TIMEOUT_SECONDS):
+        with opener.open(f"{settings.local_url}/health/ready", timeout=PROBE_TIMEOUT_SECONDS):
             return None
     except urllib.error.HTTPError as error:
         with error:
@@ -84,7 +78,7 @@ def login_body(settings: Settings) -> str:
 def ready_block(plan: Plan, login: Path) -> str:
     """Everything that a person needs to begin. `login` holds the body of the login request."""
     settings = plan.settings
-    url = base_url(settings)
+    url = settings.local_url
     if plan.password_file is None:
         password = "with the ADMIN_PASSWORD that you gave"  # noqa: S105
     elif plan.password_is_new:

@@ -48,6 +48,13 @@ def get_user(session: Session, user_id: int) -> User:
     return user
 
 
+def find_user(session: Session, username: str) -> User:
+    user = session.scalar(select(User).where(User.username == username.lower()))
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
 def list_users(session: Session, request: PageRequest) -> Page[User]:
     return paginate(session, select(User), User.id, request)
 

@@ -22,9 +22,9 @@ from app.errors import Unavailable
 from app.services.messages import USER_AGENT
 from app.services.status import (
     BEAT_SILENT_AFTER_SECONDS,
+    beat_silence_seconds,
     is_migrated,
     missing_lanes,
-    seconds_since_beat,
 )
 
 JOB = "dead-mans-switch"
@@ -54,7 +54,7 @@ def what_is_wrong(session: Session, lanes: Sequence[str]) -> list[str]:
     if not is_migrated(session):
         return ["the database's migrations are not this release's"]
     wrong = []
-    age = seconds_since_beat(session)
+    age = beat_silence_seconds(session)
     if age is None or age > BEAT_SILENT_AFTER_SECONDS:
         wrong.append("no heartbeat of beat came through lately")
     missing = missing_lanes(session, lanes)

@@ -95,6 +95,12 @@ def queue_depth(session: Session) -> QueueDepth:
     return QueueDepth(*session.execute(_QUEUE).one())
 
 
+def beat_silence_seconds(session: Session) -> float | None:
+    """How long ago beat's last heartbeat came through; None when there was none."""
+    age: float | None = session.scalar(_LAST_HEARTBEAT)
+    return age
+
+
 def look_at_parts(
     database: Database,
     broker: QuickRedis,
@@ -190,14 +196,8 @@ def _workers(session: Session, lanes: Sequence[str]) -> Part:
     )
 
 
-def seconds_since_beat(session: Session) -> float | None:
-    """Since its last heartbeat came through; None when none ever did."""
-    age: float | None = session.scalar(_LAST_HEARTBEAT)
-    return age
-
-
 def _beat(session: Session) -> Part:
-    age = seconds_since_beat(session)
+    age = beat_silence_seconds(session)
     if age is None or age > BEAT_SILENT_AFTER_SECONDS:
         return Part(PartStatus.UNAVAILABLE, detail="no heartbeat of beat came through lately")
     return Part(PartStatus.HEALTHY, data={"last_heartbeat_seconds": round(age, 1)})

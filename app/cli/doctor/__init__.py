@@ -1,0 +1,1 @@
+"""`tocsin doctor`: what is wrong, and how to mend it."""

@@ -1,0 +1,1 @@
+"""`tocsin top`: a live view in the terminal, over REST only."""
