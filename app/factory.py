@@ -21,6 +21,7 @@ from app.api import (
     incidents,
     inhibition_rules,
     jobs,
+    live,
     metrics,
     prediction,
     redrives,
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for resource in RESOURCES:
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(pages.blueprint)
+    live.register(app)
     access.check_table(app)
     complete_document(app, api)
     return app
