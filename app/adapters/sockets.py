@@ -187,7 +187,7 @@ class SocketLoop:
         self._readers[reader.sock.fileno()] = reader
         self._selector.register(reader.sock, selectors.EVENT_READ, reader)
         missed = [one for one in self._remembered if one.seq > reader.after]
-        if missed and missed[0].seq > reader.after + 1:
+        if missed and 0 < reader.after < missed[0].seq - 1:
             # It took so long to come in that some have been forgotten.
             reader.outbox.dropped += missed[0].seq - reader.after - 1
         reader.rest = memoryview(first)

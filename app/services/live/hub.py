@@ -3,6 +3,7 @@
 Nothing runs before the first socket comes, so nothing is made before a fork.
 """
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -74,6 +75,7 @@ class Hub:
     def refuse(self, reader: Reader, code: int, reason: str) -> None:
         """Close a socket whose handshake is done, and say why."""
         sockets, _listener = self._running()
+        reader.topics, reader.after = 0, sys.maxsize
         sockets.attach(reader, b"")
         sockets.close([reader], code, reason)
 
