@@ -36,21 +36,24 @@ SHOWN: Final[Mapping[Kind, int]] = {
 }
 # Topics as bits, so that a subscription is one number.
 _BIT: Final[Mapping[str, int]] = {topic: 1 << place for place, topic in enumerate(TOPICS)}
-ALL_TOPICS: Final = (1 << len(TOPICS)) - 1
-EVERYBODY: Final = -1
+# The bit that every subscription has.
+EVERYBODY: Final = 1 << len(TOPICS)
 
 
 def bit_of(message_type: str) -> int:
-    """The topic's bit of a message type; all bits where everybody gets it."""
+    """The topic's bit of a message type, or the bit of what everybody gets."""
     return _BIT[TOPIC_OF[message_type]] if message_type in TOPIC_OF else EVERYBODY
 
 
 def subscription(topics: Iterable[str]) -> int:
     """The topics as one number. Raises KeyError for one that there is not."""
-    bits = 0
+    bits = EVERYBODY
     for topic in topics:
         bits |= _BIT[topic]
     return bits
+
+
+ALL_TOPICS: Final = subscription(TOPICS)
 
 
 def topics_in(bits: int) -> list[str]:
