@@ -8,13 +8,14 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 import beat_schedule
+from app.adapters.changes import ChangeFeed
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.database import Database
 from app.adapters.guard import Guard
 from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
-from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested
+from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event, JobRequested
 from app.services.back_pressure import BackPressure
 from app.services.intake import Intake
 from app.services.meter import Meter
@@ -44,6 +45,7 @@ class Deps:
     broker: QuickRedis
     cache: QuickRedis | None
     queue: HintQueue
+    changes: ChangeFeed
     back_pressure: BackPressure
     intake: Intake
     meter: Meter
@@ -60,7 +62,10 @@ class Deps:
             work = Work(session, now)
             yield work
         for event in dict.fromkeys(work.events):
-            self.queue.hint(_hint_for(event))
+            if isinstance(event, Changed):
+                self.changes.note(event.kind, event.ids)
+            else:
+                self.queue.hint(_hint_for(event))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -71,13 +76,14 @@ class Deps:
     def close(self) -> None:
         self.meter.close()
         self.queue.close()
+        self.changes.close()
         self.broker.close()
         if self.cache is not None:
             self.cache.close()
         self.database.close()
 
 
-def _hint_for(event: Event) -> Message:
+def _hint_for(event: DeliveriesQueued | ChecksDue | JobRequested) -> Message:
     match event:
         case DeliveriesQueued():
             job = beat_schedule.JOBS["deliver"]
@@ -106,6 +112,7 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         broker=QuickRedis(settings.redis_url),
         cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
         queue=HintQueue(settings.redis_url),
+        changes=ChangeFeed(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),
         meter=Meter(database, clock, book),

@@ -23,6 +23,7 @@ from app.api import (
     inhibition_rules,
     integrations,
     jobs,
+    live,
     metrics,
     prediction,
     redrives,
@@ -111,6 +112,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(resource.blueprint)
     app.register_blueprint(exposition.blueprint)
     app.register_blueprint(pages.blueprint)
+    live.register(app)
     access.check_table(app)
     complete_document(app, api)
     return app

@@ -13,6 +13,8 @@ from typing import Any
 from gunicorn import util  # type: ignore[import-untyped]
 
 from app.adapters.garbage import collect_rarely
+from app.api.context import LIVE
+from app.services.live.hub import Hub
 from app.settings import load_settings
 
 _settings = load_settings()
@@ -71,8 +73,22 @@ def post_fork(server: Any, _worker: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def post_worker_init(_worker: object) -> None:
+def post_worker_init(worker: Any) -> None:
+    """What holds a WebSocket would never know: gunicorn does not, since they were taken over."""
+    hub: Hub = worker.wsgi.extensions[LIVE]
+
+    def stop(number: int, frame: object) -> None:
+        hub.restart()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
     collect_rarely()
+
+
+def worker_exit(_server: object, worker: Any) -> None:
+    """Before the process ends, all sockets have been told why."""
+    if worker.wsgi is not None:
+        worker.wsgi.extensions[LIVE].close()
 
 
 def _write_error(client: socket.socket, status_code: int, reason: str, message: str) -> None:

@@ -89,6 +89,8 @@ class LaunchSettings(BaseSettings):
     request_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 15
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
     web_threads: Annotated[int, Field(ge=1, le=1024)] = 32
+    stream_sockets: Positive = 1000
+    stream_sockets_per_user: Positive = 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 

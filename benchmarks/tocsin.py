@@ -93,7 +93,7 @@ class Tocsin:
     def delete(self, webhook_ids: Sequence[int]) -> None:
         with self.deps.unit_of_work() as work:
             for webhook_id in webhook_ids:
-                delete_webhook(work.session, work.now, webhook_id)
+                delete_webhook(work.session, work.now, work.events, webhook_id)
 
     def raise_alerts(self, drafts: Sequence[Draft]) -> None:
         with self.deps.unit_of_work() as work:

@@ -1,6 +1,6 @@
 """The tables, one file an aggregate."""
 
-from models.accounts import ApiKey, TokenRevocation, User
+from models.accounts import ApiKey, TokenRevocation, User, WsTicket
 from models.alerts import Alert, AlertEvent, IdempotentRequest
 from models.anomalies import Anomaly, DetectorState
 from models.base import Base
@@ -89,5 +89,6 @@ __all__ = [
     "WebhookHealthRollup",
     "WebhookTraffic",
     "Worker",
+    "WsTicket",
     "metric_samples",
 ]

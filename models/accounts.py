@@ -1,6 +1,6 @@
 """Who may: people, machines' keys, and tokens that count no more."""
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
@@ -53,4 +53,24 @@ class TokenRevocation(Base):
     __table_args__ = ({"schema": SCHEMA},)
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
+    expires_at: Mapped[Timestamp] = mapped_column(index=True)
+
+
+class WsTicket(Base):
+    """A ticket that opens one WebSocket. Only its SHA-256 is kept. It speaks for whom it was given
+    to, with the token that he had: it is worth no more than that one."""
+
+    __tablename__ = "ws_tickets"
+    __table_args__ = (
+        CheckConstraint("kind IN ('user', 'api_key')", name="kind"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    ticket_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    kind: Mapped[str] = mapped_column(Text)
+    principal_id: Mapped[int] = mapped_column(BigInteger)
+    session_id: Mapped[str | None] = mapped_column(Text)
+    token_id: Mapped[str | None] = mapped_column(Text)
+    token_expires_at: Mapped[Timestamp | None]
     expires_at: Mapped[Timestamp] = mapped_column(index=True)

@@ -16,7 +16,9 @@ def make_drain(deps: Deps) -> Runner:
     targets = Targets(
         deps.cipher, settings.request_timeout_seconds, settings.retry_schedule_seconds
     )
-    return Drain(deps.database, deps.clock, deps.guard, targets, meter=deps.meter)
+    return Drain(
+        deps.database, deps.clock, deps.guard, targets, meter=deps.meter, changes=deps.changes
+    )
 
 
 @celery.task(name="alerts.deliver")

@@ -3,6 +3,7 @@
 An endpoint that the table doesn't name is refused at boot, so nothing is open by mistake.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
@@ -27,6 +28,7 @@ ACCESS: dict[str, Role | None] = {
     "auth.refresh": Role.VIEWER,
     "auth.logout": Role.VIEWER,
     "auth.me": Role.VIEWER,
+    "auth.issue_ws_ticket": Role.VIEWER,
     "users.list_users": Role.ADMIN,
     "users.create_user": Role.ADMIN,
     "users.get_user": Role.ADMIN,
@@ -125,6 +127,8 @@ ACCESS: dict[str, Role | None] = {
     "system.info": Role.VIEWER,
     # It looks itself who asks: a token of its own, or somebody on this machine.
     "exposition.metrics": PUBLIC,
+    # It refuses by itself: after the handshake, since no browser shows why one failed.
+    "live.dashboard": PUBLIC,
     "web.docs": PUBLIC,
     "web.docs_asset": PUBLIC,
     "web.home": PUBLIC,
@@ -171,7 +175,8 @@ def authorize() -> None:
         raise Forbidden(f"This needs the role {needed}; yours is {g.principal.role}.")
 
 
-def _presented_token() -> str:
+def presented_token() -> str:
+    """The token of this request. Raises Unauthenticated when there is none."""
     header = request.headers.get("Authorization", "")
     scheme, _, token = header.partition(" ")
     if header and scheme.lower() != "bearer":
@@ -189,7 +194,11 @@ def _presented_token() -> str:
 
 
 def _principal() -> Principal:
-    token = _presented_token()
+    return who_presents(presented_token())
+
+
+def who_presents(token: str) -> Principal:
+    """Who an access token or an API key speaks for. Raises Unauthenticated."""
     if token.startswith(KEY_PREFIX) and request.endpoint != REFRESH_ENDPOINT:
         return _machine(token)
     claims = _claims(token)
@@ -197,8 +206,9 @@ def _principal() -> Principal:
     if claims.get("type") != wanted:
         raise Unauthenticated(f"This is no {wanted} token.")
     g.token_claims = claims
+    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
     with deps().reading() as session:
-        found = principal_of(session, int(claims["sub"]), claims["jti"], claims["sid"])
+        found = principal_of(session, int(claims["sub"]), claims["jti"], claims["sid"], expires_at)
     if found is None:
         raise Unauthenticated("This token counts no more.")
     return found
@@ -209,7 +219,7 @@ def _machine(key: str) -> Principal:
         row = find_api_key(work.session, work.now, key)
     if row is None:
         raise Unauthenticated("This API key is unknown or has expired.")
-    return Principal("api_key", row.id, row.name, Role(row.role))
+    return Principal("api_key", row.id, row.name, Role(row.role), expires_at=row.expires_at)
 
 
 def _claims(token: str) -> dict[str, Any]:

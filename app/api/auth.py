@@ -9,10 +9,11 @@ from flask_jwt_extended import create_access_token, create_refresh_token
 
 from app.api.context import deps, principal
 from app.api.openapi import Blueprint
-from app.api.schemas.auth import LoginSchema, MeSchema, RefreshSchema, TokensSchema
+from app.api.schemas.auth import LoginSchema, MeSchema, RefreshSchema, TicketSchema, TokensSchema
 from app.domain.access import Principal
 from app.errors import Conflict, Unauthenticated
 from app.services.accounts import sign_in
+from app.services.live import tickets
 from app.services.tokens import revoke
 from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE
 
@@ -63,6 +64,19 @@ def logout() -> None:
         raise Conflict("An API key has no login to end; delete the key instead.")
     with deps().unit_of_work() as work:
         revoke(work.session, who.session_id, work.now + REFRESH_TOKEN_LIFE)
+
+
+@blueprint.post("/ws-ticket")
+@blueprint.response(200, TicketSchema)
+def issue_ws_ticket() -> dict[str, Any]:
+    """A ticket that opens one WebSocket, `/api/v1/ws/dashboard?ticket=…`, within 30 s.
+
+    Browsers can send no header there, and a token in a URL ends in logs; a ticket that was used is
+    worth nothing. The socket lasts as long as the token that this was asked for with.
+    """
+    with deps().unit_of_work() as work:
+        ticket = tickets.issue(work.session, work.now, principal())
+    return {"ticket": ticket, "expires_in": int(tickets.TICKET_LIFE.total_seconds())}
 
 
 @blueprint.get("/me")

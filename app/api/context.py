@@ -10,6 +10,7 @@ from app.domain.cursors import encode_cursor
 from app.services.paging import Page, PageRequest
 
 EXTENSION = "tocsin"
+LIVE = "tocsin.live"
 
 
 def deps() -> Deps:

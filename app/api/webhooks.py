@@ -138,7 +138,7 @@ def enable_webhook(webhook_id: int) -> dict[str, Any]:
 def delete_webhook(webhook_id: int) -> None:
     """Delete a webhook: what it is still owed is cancelled, its history stays."""
     with deps().unit_of_work() as work:
-        dependents = webhooks.delete_webhook(work.session, work.now, webhook_id)
+        dependents = webhooks.delete_webhook(work.session, work.now, work.events, webhook_id)
     if dependents:
         _settle(dependents)
 

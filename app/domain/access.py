@@ -1,6 +1,7 @@
 """Who may: roles, from the least to the most, and who is asking."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -18,7 +19,8 @@ class Role(StrEnum):
 class Principal:
     """Who is asking: a user, or a machine with an API key.
 
-    `session_id` is the login that a user's tokens belong to, `token_id` this token.
+    `session_id` is the login that a user's tokens belong to, `token_id` this token; after
+    `expires_at` these credentials count no more (None: they do not expire).
     """
 
     kind: str
@@ -27,6 +29,7 @@ class Principal:
     role: Role
     session_id: str | None = None
     token_id: str | None = None
+    expires_at: datetime | None = None
 
     @property
     def key(self) -> str:

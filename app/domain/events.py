@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.domain.live import Kind
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveriesQueued:
@@ -22,4 +24,12 @@ class JobRequested:
     execution_id: int
 
 
-Event = DeliveriesQueued | ChecksDue | JobRequested
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """These are not what they were: whoever watches wants to know."""
+
+    kind: Kind
+    ids: tuple[int, ...]
+
+
+Event = DeliveriesQueued | ChecksDue | JobRequested | Changed

@@ -117,7 +117,7 @@ class Agenda:
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY_SECONDS
             with self._unit_of_work() as work:
-                report["disabled"] = disable_failing(work.session)
+                report["disabled"] = disable_failing(work.session, work.events)
                 report["holds_ended"] = end_overdue_holds(work.session)
                 purge_groups(work.session)
         return dict(report)

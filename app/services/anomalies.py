@@ -22,7 +22,8 @@ from app.domain.anomalies import (
     severity_of,
 )
 from app.domain.detector import VIEWS, Reading
-from app.domain.events import Event
+from app.domain.events import Changed, Event
+from app.domain.live import Kind
 from app.services.lifecycle import resolve
 from app.services.paging import Page, PageRequest, paginate
 from app.services.raising import Draft, raise_alerts
@@ -73,6 +74,7 @@ def follow(
     becomes = verdict.open
     if becomes is None:
         return None
+    before = None if row is None else (row.score, row.severity, row.alert_id)
     if row is None:
         row = _begin(context.session, operation, minute, becomes)
     else:
@@ -83,6 +85,8 @@ def follow(
     is_odd = verdict.turn is Turn.BEGINS or becomes.odd_at == minute.ends_at
     if row.alert_id is None and is_odd:
         _tell(context, row, minute.begins_at)
+    if before != (row.score, row.severity, row.alert_id):
+        context.events.append(Changed(Kind.ANOMALY, (row.id,)))
     return row
 
 
@@ -179,6 +183,7 @@ def _message(row: Anomaly) -> str:
 def _end(context: Context, row: Anomaly, at: datetime, reason: EndReason) -> None:
     row.ended_at, row.end_reason = at, reason
     context.session.flush()
+    context.events.append(Changed(Kind.ANOMALY, (row.id,)))
     if row.alert_id is not None:
         resolve(context.session, context.now, context.events, row.alert_id, SOURCE)
 

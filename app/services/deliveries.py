@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
-from app.domain.events import DeliveriesQueued, Event
+from app.domain.events import Changed, DeliveriesQueued, Event
+from app.domain.live import Kind
 from app.domain.retry import DeliveryStatus, Reason
 from app.errors import Conflict, NotFound
 from app.services.paging import Page, PageRequest, paginate
@@ -113,5 +114,5 @@ def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> D
         ),
         {"id": delivery_id, "reason": Reason.RETRIED_BY_HAND},
     )
-    events.append(DeliveriesQueued())
+    events += [DeliveriesQueued(), Changed(Kind.DELIVERY, (delivery_id,))]
     return get_delivery(session, delivery_id)

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.adapters.changes import ChangeFeed
 from app.adapters.clock import Clock
 from app.adapters.database import Database
 from app.adapters.guard import Guard
@@ -26,6 +27,7 @@ from app.adapters.http import fetch
 from app.adapters.http_messages import Response
 from app.adapters.ownership import Ownership
 from app.domain.alerts import EventType, message_body
+from app.domain.live import Kind
 from app.domain.retry import (
     Attempt,
     DeliveryStatus,
@@ -131,8 +133,10 @@ class Drain:
         targets: Targets,
         capacity: int = CAPACITY,
         meter: Meter | None = None,
+        changes: ChangeFeed | None = None,
     ) -> None:
         self._meter = meter
+        self._changes = changes
         self._database = database
         self._clock = clock
         self._targets = targets
@@ -333,6 +337,10 @@ class Drain:
                 self._report[one.status] += 1
                 if one.cause is not None:
                     self._traffic.hear(one.webhook_id, one.standing, one.cause, at)
+        if self._changes is not None:
+            self._changes.note(Kind.DELIVERY, sorted(done))
+            disabled = {one.webhook_id for one in completions if one.disables_webhook}
+            self._changes.note(Kind.WEBHOOK, sorted(disabled))
         if self._meter is not None:
             outcomes = Counter(one.status for one in completions if one.id in done)
             for status, times in outcomes.items():

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.domain.events import ChecksDue, Event
+from app.domain.events import Changed, ChecksDue, Event
+from app.domain.live import Kind
 from app.errors import Invalid
 from app.services.health_alerts import end_state_alerts
 
@@ -122,6 +123,7 @@ def settle(session: Session, now: datetime, events: list[Event], roots: Sequence
     that became unknown by it. How many changed."""
     lock_dependencies(session)
     changes = reconcile(session, roots)
+    events.append(Changed(Kind.WEBHOOK, tuple(change.webhook_id for change in changes)))
     blocked = [change.webhook_id for change in changes if change.now is not None]
     if blocked:
         end_state_alerts(session, now, events, blocked)

@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import Severity
-from app.domain.events import Event
+from app.domain.events import Changed, Event
+from app.domain.live import Kind
 from app.domain.traffic import DisabledReason
 from app.services.lifecycle import resolve
 from app.services.raising import Draft, raise_alerts
@@ -50,11 +51,12 @@ _DISABLE_FAILING = text(
 )
 
 
-def disable_failing(session: Session) -> int:
+def disable_failing(session: Session, events: list[Event]) -> int:
     """Disable the webhooks that have failed for as long as they may: how many."""
     disabled = session.scalars(_DISABLE_FAILING, {"reason": DisabledReason.FAILING}).all()
     for webhook_id in disabled:
         log.warning("webhook disabled", action="webhook_disabled", webhook_id=webhook_id)
+    events.append(Changed(Kind.WEBHOOK, tuple(disabled)))
     return len(disabled)
 
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from app.adapters.arrays import number_array, text_array, time_array, word_array
 from app.domain.cadence import next_check
 from app.domain.check_rollups import CheckRollup, bucket_of, rollup_of
-from app.domain.events import ChecksDue, DeliveriesQueued, Event
+from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event
 from app.domain.flapping import Flapping, FlapReason, observe
 from app.domain.health import CheckDecision, HealthStatus, news
+from app.domain.live import Kind
 from app.services.dependencies import hurry, lock_dependencies, reconcile
 from app.services.health_alerts import end_state_alerts
 from app.services.health_checks import CheckResult
@@ -226,6 +227,12 @@ def _follow_up(
     }
     for one in records:
         _remember(session, one, told_certificates.get(one.result.check.webhook_id))
+    turned = [
+        one.result.check.webhook_id
+        for one in records
+        if one.result.check.health.status is not one.result.health.status
+    ]
+    events.append(Changed(Kind.WEBHOOK, (*turned, *(change.webhook_id for change in changes))))
     if blocked:
         end_state_alerts(session, now, events, [change.webhook_id for change in blocked])
     for one in records:

@@ -11,7 +11,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.domain.events import Event, JobRequested
+from app.domain.events import Changed, Event, JobRequested
+from app.domain.live import Kind
 from app.domain.slots import due_of, missed_between, next_due
 from app.errors import NotFound, TocsinError
 from app.services.paging import Page, PageRequest, paginate
@@ -121,6 +122,8 @@ def run_job(
             unit.session, unit.now, execution_id, worker
         ):
             execution_id = None
+        if execution_id is not None:
+            unit.events.append(Changed(Kind.JOB, (execution_id,)))
     if execution_id is None:
         return {"skipped": "somebody else runs it"}
     try:
@@ -128,9 +131,11 @@ def run_job(
     except Exception as error:
         with unit_of_work() as unit:
             finish(unit.session, execution_id, error=_explain(error))
+            unit.events.append(Changed(Kind.JOB, (execution_id,)))
         raise
     with unit_of_work() as unit:
         finish(unit.session, execution_id, result=result)
+        unit.events.append(Changed(Kind.JOB, (execution_id,)))
     return result
 
 
@@ -164,7 +169,7 @@ def request_run(
     session.add(execution)
     session.flush()
     session.refresh(execution)
-    events.append(JobRequested(task, lane, execution.id))
+    events += [JobRequested(task, lane, execution.id), Changed(Kind.JOB, (execution.id,))]
     return execution
 
 
@@ -194,6 +199,7 @@ def forgotten_runs(
         .values(status="failed", finished_at=func.now(), error="its worker was lost")
         .returning(JobExecution.id)
     ).all()
+    events.append(Changed(Kind.JOB, tuple(execution_id for (execution_id,) in lost)))
     return {"reminded": len(waiting), "lost": len(lost)}
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import TRANSITIONS, AlertStatus, EventType
-from app.domain.events import DeliveriesQueued, Event
+from app.domain.events import Changed, DeliveriesQueued, Event
+from app.domain.live import Kind
 from app.domain.retry import Reason
 from app.services import follow_ups, groups, rescheduling, telling
 from app.services.alerts import get_alert
@@ -104,7 +105,7 @@ def snooze(
         rescheduling.put_off(session, alert.id, until)
         follow_ups.postpone(session, alert, until)
         # What was put off until an earlier time, by the snooze before, may be due now.
-        events.append(DeliveriesQueued())
+        events += [DeliveriesQueued(), Changed(Kind.ALERT, (alert.id,))]
     return alert
 
 
@@ -112,7 +113,7 @@ def unsnooze(session: Session, now: datetime, events: list[Event], alert_id: int
     """What a snooze has put off goes on. Without a snooze it changes nothing."""
     alert = get_alert(session, alert_id, lock=True)
     if _end_snooze(session, now, alert):
-        events.append(DeliveriesQueued())
+        events += [DeliveriesQueued(), Changed(Kind.ALERT, (alert.id,))]
     return alert
 
 
@@ -150,7 +151,7 @@ def _become(
     groups.add_news(session, now, alert, event_type, reason)
     _tell_directly(session, now, alert, event_type, reason)
     follow_ups.end_follow_ups(session, now, alert)
-    events.append(DeliveriesQueued())
+    events += [DeliveriesQueued(), Changed(Kind.ALERT, (alert.id,))]
 
 
 def _tell_directly(

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.alerts import AlertStatus
-from app.domain.events import DeliveriesQueued, Event
+from app.domain.events import Changed, DeliveriesQueued, Event
+from app.domain.live import Kind
 from app.errors import Invalid
 from app.services.decisions import note
 from app.services.follow_ups import send_out, subject_of
@@ -64,6 +65,7 @@ def raise_alerts(
     if new:
         _send_out(session, now, new, retry_schedule)
         events.append(DeliveriesQueued())
+    events.append(Changed(Kind.ALERT, tuple(sorted({one.id for one, _is_new in raised.values()}))))
     return [raised[index] for index in range(len(drafts))]
 
 

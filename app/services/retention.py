@@ -125,6 +125,7 @@ _PURGES: dict[str, TextClause] = {
         )
         """  # noqa: S608
     ),
+    "ws_tickets": _older("pggit.ws_tickets", "expires_at", "1 minute"),
     # Who was killed left his row; where names change with each start, they would pile up.
     "workers": text(
         f"""

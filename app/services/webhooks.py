@@ -11,7 +11,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.adapters.cipher import Cipher
-from app.domain.events import ChecksDue, DeliveriesQueued, Event
+from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event
+from app.domain.live import Kind
 from app.domain.retry import Reason
 from app.domain.signing import SECRET_BYTES, format_secret
 from app.errors import Invalid, NotFound
@@ -102,7 +103,7 @@ def create_webhook(
     _set_rate(session, row)
     session.flush()
     session.refresh(row)
-    events.append(ChecksDue())
+    events += [ChecksDue(), Changed(Kind.WEBHOOK, (row.id,))]
     return _view(session, cipher, row), secret
 
 
@@ -206,10 +207,13 @@ def change_webhook(
     if row.is_active and not before[1]:
         enabled(session, row.id, was_disabled=was_disabled)
     session.flush()
+    events.append(Changed(Kind.WEBHOOK, (row.id,)))
     return _view(session, cipher, row)
 
 
-def delete_webhook(session: Session, now: datetime, webhook_id: int) -> Sequence[int]:
+def delete_webhook(
+    session: Session, now: datetime, events: list[Event], webhook_id: int
+) -> Sequence[int]:
     """Its history stays; what it was still owed is cancelled. Those that depended on it, which
     they do no more, and which is to be settled afterwards.
     """
@@ -227,6 +231,7 @@ def delete_webhook(session: Session, now: datetime, webhook_id: int) -> Sequence
     row.is_active = False
     row.updated_at = now
     cancel_open_deliveries(session, row.id, Reason.WEBHOOK_DELETED)
+    events.append(Changed(Kind.WEBHOOK, (row.id, *dependents)))
     return dependents
 
 

@@ -335,7 +335,7 @@ class TestWebhooksThatAreNotToBeTold:
         redriven = start(world)
         overlapping(
             world,
-            lambda work: delete_webhook(work.session, work.now, webhook),
+            lambda work: delete_webhook(work.session, work.now, work.events, webhook),
             lambda: look(world),
         )
         look(world)

@@ -96,7 +96,7 @@ class World:
 
     def delete_webhook(self, webhook_id: int) -> None:
         with self.deps.unit_of_work() as work:
-            webhooks.delete_webhook(work.session, work.now, webhook_id)
+            webhooks.delete_webhook(work.session, work.now, work.events, webhook_id)
 
     def change_webhook(self, webhook_id: int, **changes: Any) -> None:
         with self.deps.unit_of_work() as work:

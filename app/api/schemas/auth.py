@@ -28,6 +28,13 @@ class TokensSchema(Schema):
     )
 
 
+class TicketSchema(Schema):
+    ticket = fields.String(required=True)
+    expires_in = fields.Integer(
+        required=True, metadata={"description": "Seconds to use it in.", "example": 30}
+    )
+
+
 class MeSchema(Schema):
     kind = fields.String(metadata={"description": "user or api_key"})
     id = fields.Integer()

@@ -1,0 +1,1 @@
+"""What those who watch are told: how things are, and what changes."""
