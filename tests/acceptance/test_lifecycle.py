@@ -70,7 +70,7 @@ class TestExpiry:
         self, client: Client, receiver: Receiver
     ) -> None:
         hook = checked_webhook(client, receiver, "/hook", retry_schedule_seconds=[3600])
-        expires_at = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+        expires_at = (datetime.now(UTC) + timedelta(seconds=4)).isoformat()
         alert = client.raise_alert(webhook_ids=[hook["id"]], expires_at=expires_at)
         assert alert["expires_at"] == expires_at
         (told,) = settled(client, alert["id"])

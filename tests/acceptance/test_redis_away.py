@@ -58,7 +58,7 @@ def test_checks_go_on_and_health_says_what_is_missing(
     client: Client, receiver: Receiver, system: System
 ) -> None:
     webhook = client.make_webhook(receiver.url("/hook"), health_check_interval_seconds=5)
-    eventually(lambda: receiver.probes("/hook") == 1, what="the first check")
+    eventually(lambda: receiver.probes("/hook"), what="the first check")
     eventually(lambda: client.get("/health/deep").json()["status"] == "healthy", 40, "health")
     with as_it_hangs(system):
         began = time.monotonic()
