@@ -42,7 +42,8 @@ def token(
     """Print a token for the API.
 
     And nothing else: TOKEN=$(tocsin token). It lasts 15 minutes. On Tocsin's machine it is the
-    first admin's and needs no password; elsewhere give --url and --username. --key makes an API key, which lasts.
+    first admin's and needs no password; elsewhere give --url and --username. --key makes an API
+    key, which lasts.
     """
     out = Output(as_json=as_json)
     if key_name is not None:
