@@ -210,8 +210,9 @@ def explain(api: Api, out: Output, alert_id: int) -> None:
 
 def _decision(one: dict[str, Any]) -> str:
     """The reason, and whatever else is known of a step."""
-    told = {"at", "stage", "reason"}
+    told = {"at", "stage", "reason", "detail"}
     rest = [
         f"{name} {value}" for name, value in one.items() if name not in told and value is not None
     ]
-    return ", ".join([str(one["reason"] or "–"), *rest])
+    detail = [one["detail"]] if one.get("detail") else []
+    return ", ".join([str(one["reason"] or "–"), *rest, *detail])

@@ -76,7 +76,8 @@ def redrive(
 
 
 def _show_preview(out: Output, preview: dict[str, Any]) -> None:
-    out.line(f"{preview['total']} deliveries match.")
+    total = preview["total"]
+    out.line("1 delivery matches." if total == 1 else f"{total} deliveries match.")
     out.table(
         ("Count", "Webhook", "Active"),
         ((one["count"], one["name"], one["is_active"]) for one in preview["by_webhook"]),

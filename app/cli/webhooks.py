@@ -155,7 +155,7 @@ def show(api: Api, out: Output, webhook_: str) -> None:
     out.fields((name, value) for name, value in found.items() if not name.endswith("_at"))
     out.line("")
     out.fields(
-        (name, moment(value) if name.endswith("_at") else value)
+        (name, moment(value) if name.endswith(("_at", "_since")) else value)
         for name, value in health.items()
         if name not in {"webhook_id", "health_status"}
     )

@@ -21,6 +21,7 @@ from models.migrate import upgrade
 from tests.cli.conftest import Answer, Tocsin
 from tests.harness.client import Client
 from tests.harness.system import free_port
+from tests.harness.waiting import eventually
 
 LANES = ("deliver", "health", "jobs")
 OWN_DATABASE = "tocsin_doctor"
@@ -34,13 +35,15 @@ def checks(answer: Answer) -> dict[str, str]:
     return {one["check"]: one["status"] for one in answer.json["checks"]}
 
 
+def well(answer: Answer) -> Answer | None:
+    return answer if answer.code == 0 else None
+
+
 def test_all_is_well(here: Tocsin) -> None:
-    answer = here("doctor", "--json")
-    found = checks(answer)
-    assert found.keys() == PARTS
-    # On a full disk, or behind a backlog of another test, it may warn; nothing is wrong.
-    assert Verdict.FAIL not in found.values(), answer.out
-    assert answer.code == 0
+    # On a machine that stood still for a while a heartbeat may be late, so it may be so soon only;
+    # on a full disk, or behind a backlog of another test, it warns, and nothing is wrong.
+    answer = eventually(lambda: well(here("doctor", "--json")), 60, "a good report")
+    assert checks(answer).keys() == PARTS
     for line in here("doctor").out.splitlines()[:-1]:
         assert line.startswith((*Verdict, " "))
 
