@@ -153,7 +153,7 @@ def test_it_works_under_a_prefix(system: System) -> None:
             except requests.ConnectionError:
                 return False
 
-        eventually(answers, 30, "Flower under a prefix")
+        eventually(answers, 60, "Flower under a prefix")
         page = session.get(f"{base}/flower/", timeout=10)
         assert page.status_code == 200
         assert "/flower/static/" in page.text

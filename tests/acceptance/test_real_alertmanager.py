@@ -10,12 +10,13 @@ import pytest
 import requests
 
 from tests.harness.client import Client
-from tests.harness.debian import program
+from tests.harness.debian import among_its_files, program
 from tests.harness.programs import running_program
 from tests.harness.system import System, free_port
 from tests.harness.waiting import eventually
 
 PACKAGE = "prometheus-alertmanager"
+TEMPLATE = "/usr/share/prometheus/alertmanager/default.tmpl"
 # As docs/integrations.md has it, but for the pace.
 ROUTE = {
     "receiver": "tocsin",
@@ -49,6 +50,7 @@ def alertmanager(client: Client, system: System, tmp_path: Path) -> Iterator[str
         "--cluster.listen-address=",
         f"--web.listen-address={address}",
     ]
+    command = among_its_files(binary, TEMPLATE, command)
     with running_program(command, {}, tmp_path / "log"):
         eventually(lambda: _is_ready(address), 30, "Alertmanager")
         yield f"http://{address}"

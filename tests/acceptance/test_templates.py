@@ -30,7 +30,7 @@ def preview(client: Client, webhook: dict[str, Any], **body: Any) -> dict[str, A
 
 @pytest.mark.parametrize("template", [CUSTOM, PAGERDUTY, {"shape": "slack"}])
 def test_it_is_kept_and_shown(client: Client, template: dict[str, str]) -> None:
-    made = client.make_webhook("http://127.0.0.1:9/hook", template=template, **ASLEEP)
+    made = client.make_webhook("http://127.0.0.1:9000/hook", template=template, **ASLEEP)
     assert made["template"] == template
     assert get(client, made)["template"] == template
     (listed,) = client.get("/api/v1/webhooks").json()["items"]
@@ -60,7 +60,7 @@ def test_it_is_kept_and_shown(client: Client, template: dict[str, str]) -> None:
 def test_a_bad_one_is_refused_wherever_it_comes_in(
     client: Client, template: object, field: str
 ) -> None:
-    made = client.make_webhook("http://127.0.0.1:9/hook", **ASLEEP)
+    made = client.make_webhook("http://127.0.0.1:9000/hook", **ASLEEP)
     body = {"name": "a", "url": made["url"], "template": template} | ASLEEP
     tries = [
         client.post("/api/v1/webhooks", json=body),
@@ -72,7 +72,7 @@ def test_a_bad_one_is_refused_wherever_it_comes_in(
 
 
 def test_it_is_not_to_be_read_in_the_database(client: Client, system: Any) -> None:
-    client.make_webhook("http://127.0.0.1:9/hook", template=PAGERDUTY, **ASLEEP)
+    client.make_webhook("http://127.0.0.1:9000/hook", template=PAGERDUTY, **ASLEEP)
     with system.sql() as sql:
         (kept,) = sql.execute("SELECT template_encrypted FROM pggit.webhooks").fetchone()
     assert b"R0UT1NGK3Y" not in bytes(kept)

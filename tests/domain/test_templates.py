@@ -233,12 +233,10 @@ GREEDY = {
     "loops in loops": '"' + LOOP * 4 + "x" + "{% endfor %}" * 4 + '"',
     "loops that put nothing out": '"' + LOOP * 5 + "{% endfor %}" * 5 + '"',
     "long texts put together in a loop": (
-        '"' + LOOP + LOOP + "{{ '' if " + "data.message ~ " * 50 + "'' }}"
-        "{% endfor %}{% endfor %}" + '"'
+        '"' + LOOP + "{{ '' if " + "data.message ~ " * 50 + "'' }}{% endfor %}" + '"'
     ),
     "long texts looked through in a loop": (
-        '"' + LOOP + LOOP + "{{ '' if ('mmmmmmmmx' in data.message) }}"
-        "{% endfor %}{% endfor %}" + '"'
+        '"' + LOOP + "{{ '' if '" + "m" * 30 + "x' in data.message }}{% endfor %}" + '"'
     ),
     "a text that is hard to find": (
         '"' + LOOP + "{{ 'yes' if data.message|truncate(500, 'x' ~ data.message|truncate(250, '')) "

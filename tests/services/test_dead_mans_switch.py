@@ -58,7 +58,9 @@ ILLS = {
     "no heartbeat of beat": (
         "UPDATE pggit.scheduled_job_execution SET started_at = now() - interval '1 minute'"
     ),
-    "delivery is paused": "INSERT INTO pggit_traffic.delivery_pause (paused_by) VALUES ('ada')",
+    "delivery is paused": (
+        "INSERT INTO pggit_traffic.delivery_pause (id, paused_by) VALUES (1, 'ada')"
+    ),
 }
 
 
