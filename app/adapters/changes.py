@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.adapters.stream import LOST, Stream, StreamError
+from app.adapters.stream import LOST, Stream
 from app.domain.live import Kind
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,10 @@ class ChangeFeed:
         if not ids:
             return
         with self._changed:
-            waiting = self._waiting.setdefault(kind, {})
+            waiting = self._waiting.setdefault(kind.value, {})
             waiting.update(dict.fromkeys(ids))
             if len(waiting) > MAX_WAITING:
-                self._waiting[kind] = dict.fromkeys(list(waiting)[-MAX_WAITING:])
+                self._waiting[kind.value] = dict.fromkeys(list(waiting)[-MAX_WAITING:])
                 if kind not in SAMPLED:
                     self._waiting[LOST] = {0: None}
             if self._thread is None and not self._stopping.is_set():
@@ -61,8 +61,8 @@ class ChangeFeed:
             try:
                 if batch:
                     stream.note({kind: list(ids) for kind, ids in batch.items()})
-            except StreamError as error:
-                log.debug("changes not told", action="changes_lost", error=str(error))
+            except Exception as error:  # whatever it is, a snapshot will make up for it
+                log.warning("changes not told", action="changes_lost", error=str(error))
                 # Whether it arrived, nobody knows. What was noted may be told twice, not never.
                 with self._changed:
                     self._waiting[LOST] = {0: None}

@@ -160,7 +160,6 @@ class SocketLoop:
             try:
                 self._turn()
             except Exception:
-                # Whatever it was, the others go on.
                 log.exception("the sockets stumbled", action="sockets_failed")
 
     def _turn(self) -> None:
@@ -168,18 +167,25 @@ class SocketLoop:
             if key.data is None:
                 os.eventfd_read(self._wake_fd)
                 continue
-            reader: Reader = key.data
-            if events & selectors.EVENT_READ:
-                self._read(reader)
-            if events & selectors.EVENT_WRITE and reader.sock.fileno() >= 0:
-                reader.heard_at = self._monotonic()  # it reads, so it lives
-                self._flush(reader)
+            try:
+                self._serve(key.data, events)
+            except Exception:
+                # Whatever it was, the others go on.
+                log.exception("a socket failed", action="socket_failed")
+                self._drop(key.data)
         while self._orders:
             self._orders.popleft()()
         now = self._monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self._tick(now)
+
+    def _serve(self, reader: Reader, events: int) -> None:
+        if events & selectors.EVENT_READ:
+            self._read(reader)
+        if events & selectors.EVENT_WRITE and reader.sock.fileno() >= 0:
+            reader.heard_at = self._monotonic()  # it reads, so it lives
+            self._flush(reader)
 
     def _attach(self, reader: Reader, first: bytes) -> None:
         now = self._monotonic()

@@ -249,41 +249,6 @@ def test_what_is_no_handshake_is_a_plain_400(client: Client, without: str) -> No
     assert answer.json()["status_code"] == 400
 
 
-def test_many_sockets_never_starve_the_api(client: Client, system: System) -> None:
-    """Ten times as many as there are threads for requests."""
-    settings = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "2", "STREAM_SOCKETS_PER_USER": "20"}
-    sockets = []
-    with another_web(system, **settings) as url:
-        try:
-            for _socket in range(20):
-                socket = watching(url, token=str(client.token))
-                sockets.append(socket)
-                socket.__enter__().wait_for("metrics")
-            for _request in range(10):
-                assert Client(url, client.token).get("/api/v1/auth/me").status_code == 200
-        finally:
-            for socket in sockets:
-                socket.__exit__(None, None, None)
-
-
-def test_a_restart_is_said_and_costs_nothing(client: Client, system: System) -> None:
-    token = str(client.token)
-    with watching(system.url, token=token) as stays:
-        with another_web(system, WEB_CONCURRENCY="1") as url:
-            going = watching(url, token=token)
-            watcher = going.__enter__()
-            seen = watcher.wait_for("metrics")
-        closed = watcher.until_closed()
-        going.__exit__(None, None, None)
-        assert (closed.code, closed.reason) == (1012, "the server restarts")
-        alert = client.raise_alert()
-        stays.wait_for("alert", lambda data: data["id"] == alert["id"])
-        last = max(one["seq"] for one in [seen, *watcher.told])
-        with watching(system.url, token=token, since=last) as back:
-            back.wait_for("alert", lambda data: data["id"] == alert["id"])
-        assert back.told[0]["seq"] == last + 1
-
-
 def test_a_storm_of_deliveries_is_sampled_and_alerts_are_not_lost(
     client: Client, receiver: Receiver, here: Watcher
 ) -> None:

@@ -8,12 +8,9 @@ from typing import Any
 
 import jwt
 import pytest
-import websocket
 
-from tests.acceptance.steps import another_web
 from tests.harness.client import Client
 from tests.harness.system import PASSWORD, System
-from tests.harness.waiting import eventually
 from tests.harness.watcher import Closed, Watcher, watching
 
 
@@ -168,40 +165,3 @@ def test_sockets_end_when_their_credentials_do(
             assert closed.code == 1008, name
             assert "token" in closed.reason
         watchers["stays"].wait_for("metrics")
-
-
-def test_places_are_limited_for_each_and_for_all(
-    person: tuple[Client, int], client: Client, system: System
-) -> None:
-    viewer, _id = person
-    settings = {
-        "WEB_CONCURRENCY": "1",
-        "STREAM_SOCKETS_PER_USER": "2",
-        "STREAM_SOCKETS": "3",
-    }
-    refusals: list[websocket.WebSocketBadStatusException] = []
-    with another_web(system, **settings) as url, ExitStack() as stack:
-
-        def attempt(who: Client) -> Watcher | None:
-            """None where it is refused before the handshake."""
-            try:
-                watcher = stack.enter_context(watching(url, token=str(who.token)))
-            except websocket.WebSocketBadStatusException as error:
-                refusals.append(error)
-                return None
-            watcher.read()
-            return watcher
-
-        # All at once, so that a place that is looked at and then taken would be taken twice.
-        with ThreadPoolExecutor(12) as pool:
-            got = [one for one in pool.map(attempt, [client] * 12) if one is not None]
-        assert len(got) == 2
-        assert attempt(viewer) is not None
-        assert attempt(viewer) is None, "there were three in all"
-        # Who is refused for another reason takes no place, and one that leaves frees his.
-        with watching(url, token="garbage") as nobody:
-            assert nobody.until_closed().code == 1008
-        got[0].connection.close()
-        eventually(lambda: attempt(viewer), what="a place that became free")
-    assert {refusal.status_code for refusal in refusals} == {503}
-    assert all(int(refusal.resp_headers["retry-after"]) > 0 for refusal in refusals)

@@ -81,7 +81,8 @@ class Listener:
 
     def _come_back(self) -> None:
         """What was told meanwhile is nowhere in the stream, and what is there was not told here."""
-        self.seq = self._stream.last_seq()
+        # An empty one goes on above all that were ever given.
+        self.seq = self._stream.last_seq() or self.seq
         self.source = STREAM
         self._before = None
         self._hearers.tell_all(self.status())

@@ -134,6 +134,6 @@ class Teller:
             self._told[kind] += len(chosen[kind])
             left_out = len(ids) - len(chosen[kind])
             if left_out:
-                self._not_shown[kind] += left_out
+                self._not_shown[kind.value] += left_out
                 self._wants_snapshot |= kind is not Kind.DELIVERY
         return self._sights.events(chosen) if any(chosen.values()) else []
