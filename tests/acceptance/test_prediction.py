@@ -14,6 +14,8 @@ from tests.acceptance.test_jobs import run
 from tests.harness.client import Client
 from tests.harness.system import System
 
+pytestmark = pytest.mark.usefixtures("one_hour")
+
 # A week of checks, 12 an hour, all well.
 WEEK = """
     INSERT INTO pggit.webhook_health_rollups

@@ -1,5 +1,6 @@
 """The one running system that all tests over HTTP share, and a receiver."""
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -11,6 +12,9 @@ from tests.harness.system import PASSWORD, System, running_system
 from tests.harness.waiting import eventually
 
 KEPT = ["users", "workers", "scheduled_job_execution"]
+HOUR_SECONDS = 3600
+# More than any test takes that reckons with hours.
+ROOM_SECONDS = 30
 # Of many partitions: new files for all of them take longer than deleting the few rows.
 PARTITIONED = "^metric_(samples|rollups)"
 EMPTY_PARTITIONS = (
@@ -60,3 +64,14 @@ def receiver() -> Iterator[Receiver]:
     listening = Receiver()
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def one_hour() -> None:
+    """The test is done before the next full hour, by any clock: what it puts an hour ago stays
+    there. Once in a hundred times it waits a little for that."""
+    eventually(
+        lambda: time.time() % HOUR_SECONDS < HOUR_SECONDS - ROOM_SECONDS,
+        within=2 * ROOM_SECONDS,
+        what="the next full hour",
+    )

@@ -24,6 +24,7 @@ from models import RecalcSchedule
 from tests.services.series import every, feed
 from tests.services.world import World, overlapping
 
+pytestmark = pytest.mark.usefixtures("one_hour")
 PAY = "checkout/pay"
 WEEK = timedelta(days=7)
 STEP = timedelta(minutes=5)
