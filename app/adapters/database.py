@@ -100,7 +100,7 @@ class Database:
         self.engine.dispose()
 
 
-_BY_INDEX = text(
+BY_INDEX = (
     "SELECT set_config('enable_hashjoin', 'off', true),"
     " set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)"
 )
@@ -113,7 +113,7 @@ def by_index(session: Session) -> None:
     For statements that take a few hundred rows by their ids: the planner would read a table of
     twenty thousand for them.
     """
-    session.execute(_BY_INDEX)
+    session.execute(text(BY_INDEX))
 
 
 def driver_of(session: Session) -> "psycopg.Connection[Any]":
