@@ -67,7 +67,7 @@ def take_in_samples() -> Response:
 
 def _taken_in(samples: Samples, refused: Mapping[int, FieldErrors]) -> tuple[int, dict[str, Any]]:
     """The answer; `refused` are those that no series took."""
-    errors = dict(samples.errors) | refused
+    errors: dict[int, FieldErrors] = {**samples.errors, **refused}
     answer = {
         "accepted": len(samples.values) + len(samples.errors) - len(errors),
         "errors": [{"index": index, "errors": errors[index]} for index in sorted(errors)],
