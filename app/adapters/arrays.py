@@ -8,10 +8,12 @@ None is NULL.
 from collections.abc import Iterable
 from datetime import datetime
 
+import orjson
+
 
 def number_array(values: Iterable[float | None]) -> str:
-    """Numbers and booleans; Python writes a list of them much as PostgreSQL reads it."""
-    return f"{{{str(list(values))[1:-1].replace('None', 'NULL')}}}"
+    """Finite numbers and booleans."""
+    return _as_json(values)
 
 
 def word_array(values: Iterable[str | None]) -> str:
@@ -20,7 +22,7 @@ def word_array(values: Iterable[str | None]) -> str:
 
 
 def time_array(values: Iterable[datetime | None]) -> str:
-    return f"{{{','.join(['NULL' if one is None else one.isoformat() for one in values])}}}"
+    return _as_json(values)
 
 
 def bytes_array(values: Iterable[bytes | None]) -> str:
@@ -30,6 +32,11 @@ def bytes_array(values: Iterable[bytes | None]) -> str:
 def text_array(values: Iterable[str | None]) -> str:
     """Any texts. Raises nothing for what PostgreSQL can't store: that is for the server to say."""
     return f"{{{','.join(['NULL' if one is None else _quoted(one) for one in values])}}}"
+
+
+def _as_json(values: Iterable[object]) -> str:
+    """JSON's list of these is PostgreSQL's array but for the brackets, and written much faster."""
+    return f"{{{orjson.dumps(list(values))[1:-1].decode()}}}"
 
 
 def _hex(data: bytes) -> str:

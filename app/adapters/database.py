@@ -100,6 +100,22 @@ class Database:
         self.engine.dispose()
 
 
+BY_INDEX = (
+    "SELECT set_config('enable_hashjoin', 'off', true),"
+    " set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)"
+)
+
+
+def by_index(session: Session) -> None:
+    """To the end of the transaction, rows are found one by one in an index, in the order in which
+    they are asked for.
+
+    For statements that take a few hundred rows by their ids: the planner would read a table of
+    twenty thousand for them.
+    """
+    session.execute(text(BY_INDEX))
+
+
 def driver_of(session: Session) -> "psycopg.Connection[Any]":
     """The driver's connection of a session, in the session's transaction."""
     driver = session.connection().connection.driver_connection

@@ -30,8 +30,8 @@ NAME_CHECK_SECONDS = 0.05  # for deadlines that end during a lookup
 MAX_NAP_SECONDS = 0.01
 
 
-# The same few receivers are called over and over; it is pure, and a refusal is not kept.
-_parse_url = lru_cache(maxsize=16384)(parse_url)
+# The same receivers are called over and over; it is pure, and a refusal is not kept.
+_parse_url = lru_cache(maxsize=32768)(parse_url)
 
 
 # Set on every handle.
@@ -72,12 +72,13 @@ class _Exchange:
     dialled at all, `prepare` and `unsent`.
     """
 
-    def __init__(self, guard: Guard, on_dial: Callable[[socket.socket], None]) -> None:
+    def __init__(self, guard: Guard, on_dial: Callable[[socket.SocketType], None]) -> None:
         self.easy = pycurl.Curl()
         self._guard = guard
         self._on_dial = on_dial
         self._kind: tuple[object, ...] = ()
         self._url = ""
+        self._headers_sent: tuple[tuple[str, str], ...] | None = None
         self._timeout_ms = 0
 
     def prepare(self, request: Request, target: Target, tag: Hashable) -> None:
@@ -111,7 +112,9 @@ class _Exchange:
         if target.url != self._url:
             setopt(pycurl.URL, target.url)
             self._url = target.url
-        setopt(pycurl.HTTPHEADER, _header_lines(request))
+        if request.headers != self._headers_sent:
+            setopt(pycurl.HTTPHEADER, _header_lines(request))
+            self._headers_sent = request.headers
         if request.body is not None and request.method != "HEAD":
             setopt(pycurl.POSTFIELDS, request.body)
 
@@ -119,7 +122,7 @@ class _Exchange:
         """Makes it a handle for this kind of requests, with nothing left of any other kind."""
         setopt = self.easy.setopt
         self.easy.reset()
-        self._url, self._timeout_ms = "", 0
+        self._url, self._headers_sent, self._timeout_ms = "", None, 0
         for option, value in _ALWAYS:
             setopt(option, value)
         setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
@@ -191,9 +194,13 @@ class _Exchange:
             self._retry_after,
             b"".join(self._body),
             self._timings(total_ms) if request.fresh_connection else None,
-            _expiry(getinfo(pycurl.INFO_CERTINFO)) if request.want_certificate else None,
+            _expiry(getinfo(pycurl.INFO_CERTINFO)) if self._has_certificate else None,
             self._headers,
         )
+
+    @property
+    def _has_certificate(self) -> bool:
+        return self._request.want_certificate and self._url.startswith("https:")
 
     def _failure(self, code: int) -> Failure:
         if self._refusal is not None and not self._dialled:
@@ -223,10 +230,10 @@ class _Exchange:
         except EgressRefused as refusal:
             self._refusal = refusal
             return pycurl.SOCKET_BAD
-        dialled = socket.socket(address.family, address.socktype, address.protocol)
+        dialled = _Lent(address.family, address.socktype, address.protocol)
         self._dialled = True
         self._on_dial(dialled)
-        return _Lent(dialled)
+        return dialled
 
     def _on_header(self, line: bytes) -> int | None:
         self._header_room -= len(line)
@@ -254,15 +261,16 @@ class _Exchange:
         return 0 if self._body_room < 0 else None
 
 
-class _Lent:
-    """A socket for libcurl, which duplicates its descriptor; ours is closed after that."""
+class _Lent(socket.SocketType):
+    """A socket for libcurl, which duplicates its descriptor; ours is closed after that.
 
-    def __init__(self, lent: socket.socket) -> None:
-        self._socket = lent
-        self.fileno = lent.fileno
+    Of the bare type: each probe makes one, and `socket.socket` takes longer than the system does.
+    """
+
+    __slots__ = ()
 
     def __del__(self) -> None:
-        self._socket.close()
+        self.close()
 
 
 class Transfers:
@@ -390,7 +398,7 @@ class Transfers:
         self._exchanges[exchange.easy] = exchange
         return exchange
 
-    def _watch(self, dialled: socket.socket) -> None:
+    def _watch(self, dialled: socket.SocketType) -> None:
         # The entry lives as long as libcurl's duplicate does, although our own descriptor is
         # closed in a moment: epoll watches the open file, not its number (epoll(7)).
         self._activity.register(dialled.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 from marshmallow import ValidationError
 
 from app.api.context import deps, page_answer, page_request, principal
 from app.api.errors import flat_messages
+from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.openapi import Blueprint
 from app.api.presenters import present_alert, present_delivery
 from app.api.schemas.alerts import (
@@ -24,7 +25,7 @@ from app.api.schemas.alerts import (
     SnoozeSchema,
 )
 from app.deps import Work
-from app.errors import FieldErrors, Invalid, Malformed
+from app.errors import FieldErrors, Invalid
 from app.services import alerts, deliveries, lifecycle, raising
 from app.services.back_pressure import refusal
 from app.services.idempotency import answer_once
@@ -35,23 +36,9 @@ blueprint = Blueprint(
     "alerts", __name__, url_prefix="/api/v1/alerts", description="What is to be told"
 )
 
-MAX_IDEMPOTENCY_KEY_CHARS = 255
-IDEMPOTENCY_HEADER = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": "A repeated request with the same key gets the first answer again.",
-    "schema": {"type": "string", "maxLength": MAX_IDEMPOTENCY_KEY_CHARS},
-}
 _alert = AlertSchema()
 _draft = AlertCreateSchema()
 _batch_result = AlertBatchResultSchema()
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS:
-        raise Malformed(f"An Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.")
-    return key
 
 
 def _raise(work: Work, drafts: list[Draft]) -> list[tuple[Alert, bool]]:
@@ -73,14 +60,12 @@ def _shown(work: Work, alert: Alert) -> dict[str, Any]:
 def _replayed(answer: tuple[int, dict[str, Any]], replay: bool) -> Response:
     response = jsonify(answer[1])
     response.status_code = answer[0]
-    if replay:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
+    return marked(response, is_replay=replay)
 
 
 @blueprint.post("")
 @blueprint.arguments(AlertCreateSchema)
-@blueprint.doc(parameters=[IDEMPOTENCY_HEADER])
+@blueprint.doc(parameters=[HEADER])
 @blueprint.response(201, AlertSchema)
 @blueprint.alt_response(200, schema=AlertSchema, description="Open already: its count is raised")
 @blueprint.alt_response(409, description="The Idempotency-Key was used with another body")
@@ -97,13 +82,13 @@ def create_alert(data: dict[str, Any]) -> Response:
             ((alert, is_new),) = _raise(work, [draft])
             return 201 if is_new else 200, _alert.dump(_shown(work, alert))
 
-        answered = answer_once(work.session, principal().key, _idempotency_key(), data, answer)
+        answered = answer_once(work.session, principal().key, idempotency_key(), data, answer)
     return _replayed(*answered)
 
 
 @blueprint.post("/batch")
 @blueprint.arguments(AlertBatchSchema)
-@blueprint.doc(parameters=[IDEMPOTENCY_HEADER])
+@blueprint.doc(parameters=[HEADER])
 @blueprint.response(201, AlertBatchResultSchema)
 @blueprint.alt_response(207, schema=AlertBatchResultSchema, description="Some were refused")
 @blueprint.alt_response(409, description="The Idempotency-Key was used with another body")
@@ -144,7 +129,7 @@ def create_alerts(data: dict[str, Any]) -> Response:
             }
             return 207 if errors else 201, _batch_result.dump(result)
 
-        answered = answer_once(work.session, principal().key, _idempotency_key(), data, answer)
+        answered = answer_once(work.session, principal().key, idempotency_key(), data, answer)
     return _replayed(*answered)
 
 

@@ -34,8 +34,14 @@ def get_delivery(delivery_id: int) -> dict[str, Any]:
 
 @blueprint.post("/<id:delivery_id>/retry")
 @blueprint.response(200, DeliverySchema)
-@blueprint.alt_response(409, description="Delivered already, in flight, or its webhook is gone")
+@blueprint.alt_response(
+    409, description="Delivered already, in flight, out of order, or its webhook is gone"
+)
 def retry_delivery(delivery_id: int) -> dict[str, Any]:
-    """Try a delivery again now, with the same `webhook-id`."""
+    """Try a delivery again now, with the same `webhook-id`.
+
+    Not one whose webhook has had later news of the same alert, or waits for earlier: nobody hears
+    of the end before the beginning.
+    """
     with deps().unit_of_work() as work:
         return present_delivery(deliveries.retry_delivery(work.session, work.events, delivery_id))

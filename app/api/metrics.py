@@ -1,13 +1,16 @@
 """Metrics: samples in, points out."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import orjson
 from flask import Response, request
 from marshmallow import INCLUDE
 
-from app.api.context import deps, page_answer, page_request
+from app.api.context import deps, page_answer, page_request, principal
+from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.openapi import Blueprint, read_bulk_json
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.metrics import (
@@ -18,9 +21,10 @@ from app.api.schemas.metrics import (
     SampleBatchSchema,
 )
 from app.domain.ranges import BadRange, resolve
-from app.domain.samples import MAX_SAMPLES, read_samples
-from app.errors import Invalid
+from app.domain.samples import MAX_SAMPLES, Samples, read_samples
+from app.errors import FieldErrors, Invalid
 from app.services import metrics
+from app.services.idempotency import answer_once
 from app.services.paging import page_of_known
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/api/v1/metrics", description="Time series")
@@ -30,13 +34,15 @@ DEFAULT_SPAN = timedelta(hours=1)
 
 @blueprint.post("")
 @blueprint.doc(
+    parameters=[HEADER],
     requestBody={
         "required": True,
         "content": {"application/json": {"schema": SampleBatchSchema}},
-    }
+    },
 )
 @blueprint.response(201, SampleBatchResultSchema)
 @blueprint.alt_response(207, schema=SampleBatchResultSchema, description="Some were refused")
+@blueprint.alt_response(409, description="The Idempotency-Key was used with another body")
 @blueprint.alt_response(503, description="Too many wait to be rolled up, or no database")
 def take_in_samples() -> Response:
     """Take in up to 10,000 samples. A bad one doesn't stop the others.
@@ -45,15 +51,28 @@ def take_in_samples() -> Response:
     is of now. It may be up to 10 minutes ahead and 14 days old.
     """
     samples = read_samples(_sent(read_bulk_json(request)), deps().clock.now())
-    errors = dict(samples.errors)
-    if len(samples.values):
-        with deps().unit_of_work() as work:
-            errors |= deps().intake.accept(work.session, samples)
+    key = idempotency_key()
+    if key is None and not len(samples.values):
+        return _json(*_taken_in(samples, {}))
+    with deps().unit_of_work() as work:
+
+        def answer() -> tuple[int, dict[str, Any]]:
+            return _taken_in(samples, deps().intake.accept(work.session, samples))
+
+        # The body by its bytes: to sort ten thousand samples would cost more than to take them in.
+        sent = {"sha256": sha256(request.get_data()).hexdigest()} if key is not None else {}
+        (status, shown), is_replay = answer_once(work.session, principal().key, key, sent, answer)
+    return marked(_json(status, shown), is_replay=is_replay)
+
+
+def _taken_in(samples: Samples, refused: Mapping[int, FieldErrors]) -> tuple[int, dict[str, Any]]:
+    """The answer; `refused` are those that no series took."""
+    errors: dict[int, FieldErrors] = {**samples.errors, **refused}
     answer = {
         "accepted": len(samples.values) + len(samples.errors) - len(errors),
         "errors": [{"index": index, "errors": errors[index]} for index in sorted(errors)],
     }
-    return _json(answer, 207 if errors else 201)
+    return 207 if errors else 201, answer
 
 
 def _sent(body: Any) -> list[Any]:
@@ -96,6 +115,7 @@ def query(asked: dict[str, Any]) -> Response:
             metrics.points_of(session, [one for one, _unit in series], range_, asked["agg"])
         )
     return _json(
+        200,
         {
             "operation": asked["operation"],
             "unit": units.pop() if len(units) == 1 else None,
@@ -105,7 +125,7 @@ def query(asked: dict[str, Any]) -> Response:
             "step": range_.step,
             "resolution": range_.resolution,
             "points": points,
-        }
+        },
     )
 
 
@@ -120,6 +140,6 @@ def list_operations(query: dict[str, Any]) -> dict[str, Any]:
     return page_answer(page, page.items)
 
 
-def _json(answer: dict[str, Any], status_code: int = 200) -> Response:
+def _json(status_code: int, answer: dict[str, Any]) -> Response:
     """Thousands of points or faults, so not through a schema."""
     return Response(orjson.dumps(answer), status_code, mimetype="application/json")

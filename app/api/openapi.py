@@ -8,7 +8,7 @@ import orjson
 from flask import Flask, Request
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import RAISE
+from marshmallow import RAISE, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -44,7 +44,8 @@ def _no_constant(name: str) -> NoReturn:
 class StrictParser(FlaskParser):
     """JSON by the letter: the right content type, valid UTF-8, no NaN, no endless nesting.
 
-    What nobody knows is refused in a query too: a filter with a typing mistake would list all.
+    What nobody knows is refused in a query too: a filter with a typing mistake would list all. So
+    is what is given twice and can be one thing only: which of the two was meant?
     """
 
     DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": RAISE}
@@ -52,7 +53,15 @@ class StrictParser(FlaskParser):
     def load_querystring(self, req: Request, schema: Any) -> Any:
         known = MultiDict(req.args)
         known.pop("token", None)  # that one says who asks, and app.api.access has read it
-        return self._makeproxy(known, schema)
+        proxy = self._makeproxy(known, schema)
+        twice = {
+            name: ["Given more than once."]
+            for name, values in known.lists()
+            if len(values) > 1 and name not in proxy.multiple_keys
+        }
+        if twice:
+            raise ValidationError(twice)
+        return proxy
 
     def load_json(self, req: Request, schema: Any) -> Any:
         raw = _read(req)

@@ -58,21 +58,26 @@ class CheckRollup(NamedTuple):
 EMPTY = CheckRollup()
 
 
-def rollup_of(outcome: CheckOutcome, latency_ms: float, *, in_maintenance: bool) -> CheckRollup:
-    """The rollup of one check."""
+def add(
+    rollup: CheckRollup, outcome: CheckOutcome, latency_ms: float, *, in_maintenance: bool
+) -> CheckRollup:
+    """The rollup with one check more; `EMPTY` to begin with."""
+    checks, failed, slow, maintained, total, least, most, kept = rollup
     if in_maintenance:
-        return CheckRollup(checks=1, in_maintenance=1)
+        return CheckRollup(checks + 1, failed, slow, maintained + 1, total, least, most, kept)
     if outcome is CheckOutcome.FAILED:
-        return CheckRollup(checks=1, failed=1)
-    sketch = kll_doubles_sketch(SKETCH_K)
+        return CheckRollup(checks + 1, failed + 1, slow, maintained, total, least, most, kept)
+    sketch = kll_doubles_sketch(SKETCH_K) if kept is None else kll_doubles_sketch.deserialize(kept)
     sketch.update(latency_ms)
     return CheckRollup(
-        checks=1,
-        slow=int(outcome is CheckOutcome.SLOW),
-        latency_sum_ms=latency_ms,
-        latency_min_ms=latency_ms,
-        latency_max_ms=latency_ms,
-        sketch=sketch.serialize(),
+        checks + 1,
+        failed,
+        slow + (outcome is CheckOutcome.SLOW),
+        maintained,
+        total + latency_ms,
+        latency_ms if least is None or latency_ms < least else least,
+        latency_ms if most is None or latency_ms > most else most,
+        sketch.serialize(),
     )
 
 

@@ -63,6 +63,14 @@ class CheckDecision(StrEnum):
     PARENT_UNAVAILABLE = "parent_unavailable"
 
 
+# Every check goes through here, and to look a member up in its enumeration takes longer than most
+# of what is decided with it.
+_UNKNOWN, _HEALTHY = HealthStatus.UNKNOWN, HealthStatus.HEALTHY
+_DEGRADED, _UNAVAILABLE = HealthStatus.DEGRADED, HealthStatus.UNAVAILABLE
+_FAILED, _PASSED = CheckOutcome.FAILED, CheckOutcome.PASSED
+_CALM = FlapReason.CALM
+
+
 # Named tuples, where every check goes through: frozen dataclasses take three times as long to make.
 class CheckPolicy(NamedTuple):
     """What is asked of a webhook. `expected_status` None means any below 500.
@@ -158,25 +166,24 @@ def _broken_condition(
 
 def advance(health: Health, outcome: CheckOutcome, policy: CheckPolicy) -> Health:
     """The health after one more check."""
-    failed = outcome is CheckOutcome.FAILED
-    passed = outcome is CheckOutcome.PASSED
+    failed = outcome is _FAILED
+    passed = outcome is _PASSED
     failures = health.failures + 1 if failed else 0
     slow = 0 if passed else health.slow + 1
     successes = 0 if failed else health.successes + 1
     status = health.status
     if failures >= policy.failure_threshold:
-        status = HealthStatus.UNAVAILABLE
-    elif status is HealthStatus.UNAVAILABLE:
+        status = _UNAVAILABLE
+    elif status is _UNAVAILABLE:
         if successes >= policy.recovery_threshold:
-            status = HealthStatus.HEALTHY if passed else HealthStatus.DEGRADED
+            status = _HEALTHY if passed else _DEGRADED
     elif slow >= policy.failure_threshold:
-        status = HealthStatus.DEGRADED
+        status = _DEGRADED
     elif passed and (
-        status is HealthStatus.UNKNOWN
-        or (status is HealthStatus.DEGRADED and successes >= policy.recovery_threshold)
+        status is _UNKNOWN or (status is _DEGRADED and successes >= policy.recovery_threshold)
     ):
-        status = HealthStatus.HEALTHY
-    if status is HealthStatus.DEGRADED and not passed:
+        status = _HEALTHY
+    if status is _DEGRADED and not passed:
         # However many slow checks there were: it takes passes to recover from slowness.
         successes = 0
     return Health(status, failures, slow, successes)
@@ -184,8 +191,7 @@ def advance(health: Health, outcome: CheckOutcome, policy: CheckPolicy) -> Healt
 
 def goes_down(before: Health, after: Health) -> bool:
     """Whether this check makes it unavailable: that is confirmed by another one first."""
-    down = HealthStatus.UNAVAILABLE
-    return after.status is down and before.status is not down
+    return after.status is _UNAVAILABLE and before.status is not _UNAVAILABLE
 
 
 def held_up(before: Health, after: Health) -> Health:
@@ -222,6 +228,8 @@ def news(
     """
     if is_blocked:
         return CheckDecision.PARENT_UNAVAILABLE
+    if before is after and flap is _CALM:
+        return None
     if flap is FlapReason.CHANGED_TOO_OFTEN:
         return CheckDecision.BEGAN_TO_FLAP
     if flap is FlapReason.STEADY:

@@ -56,12 +56,19 @@ def why_skip(one: Candidate, *, include_superseded: bool) -> SkipReason | None:
         return SkipReason.PAST_RETENTION
     if one.is_expired:
         return SkipReason.EXPIRED
+    if (reason := out_of_order(one)) is not None:
+        return reason
+    if _is_superseded(one) and not include_superseded:
+        return SkipReason.SUPERSEDED
+    return None
+
+
+def out_of_order(one: Candidate) -> SkipReason | None:
+    """Why it must not be tried again whoever asks for it; None: it may be."""
     if one.is_overtaken:
         return SkipReason.OVERTAKEN
     if one.event_type is not EventType.FIRING and not one.was_told:
         return SkipReason.NEVER_TOLD
-    if _is_superseded(one) and not include_superseded:
-        return SkipReason.SUPERSEDED
     return None
 
 

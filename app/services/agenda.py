@@ -10,14 +10,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.adapters.clock import Clock
-from app.domain.events import DeliveriesQueued
 from app.services.back_pressure import BackPressure
 from app.services.claims import cancel_expired
 from app.services.disabling import disable_failing, tell_of_disabled, webhooks_to_tell_of
 from app.services.follow_ups import alerts_with_follow_ups_due, follow_up
 from app.services.groups import due_groups, flush_group, purge_groups
 from app.services.lifecycle import due_to_expire, expire
-from app.services.lost_leases import LostLeases
 from app.services.redriving import advance, due_shares
 from app.services.traffic import end_overdue_holds
 
@@ -56,7 +54,6 @@ class Agenda:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._back_pressure = back_pressure
-        self._lost_leases = LostLeases(clock)
         self._look_at = self._tidy_at = float("-inf")
         limit = back_pressure.limit
         # What is over ends first: of it nobody is reminded.
@@ -103,9 +100,6 @@ class Agenda:
             return {}
         self._look_at = now + LOOK_EVERY_SECONDS
         with self._unit_of_work() as work:
-            report["leases_freed"] = self._lost_leases.free(work.session)
-            if report["leases_freed"]:
-                work.events.append(DeliveriesQueued())
             report["deliveries_expired"] = cancel_expired(work.session, BATCH)
             report["back_pressure_changed"] = self._back_pressure.note_change(work.session)
         with self._unit_of_work() as work:

@@ -16,7 +16,7 @@ from app.domain.health import CheckPolicy
 from app.services.messages import USER_AGENT
 
 # The ones read longest ago are forgotten.
-MAX_PLANS = 20_000
+MAX_PLANS = 32_768
 
 
 class Plan(NamedTuple):

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 CAPACITY = 512
 # A batch is recorded when so many have come, or after so long.
 ENOUGH = 256
-WAIT_SECONDS = 0.05
+WAIT_SECONDS = 0.1
 PASS_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.1
 # After the last check it goes on looking for so long: where there was one, the next is near.

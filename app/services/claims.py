@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.adapters.database import pipeline
+from app.adapters.database import BY_INDEX, by_index, pipeline
 from app.domain.retry import DeliveryStatus, Reason
 from app.domain.traffic import DisabledReason, Standing
 
@@ -165,12 +165,8 @@ _CLAIM = f"""
 """.encode()  # noqa: S608 - only constants in it
 # Rows that several are after (who renews or completes, and who acknowledges the alert) are locked
 # by their ids, or two would wait for each other. Of the ways to join a list with the table only
-# the nested loop keeps the list's order; to lock them by a statement of its own costs as much
-# again as half of the completion.
-_IN_THIS_ORDER = (
-    "SELECT set_config('enable_hashjoin', 'off', true),"
-    " set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true)"
-)
+# the nested loop (`by_index`) keeps the list's order; to lock them by a statement of its own costs
+# as much again as half of the completion.
 _RENEW = text(
     """
     UPDATE pggit.alert_delivery_queue q
@@ -378,7 +374,7 @@ def claim(
 
 def renew(session: Session, leases: Sequence[tuple[int, str]]) -> set[int]:
     """Renew leases (id and token); the ids of those that are still held."""
-    session.execute(text(_IN_THIS_ORDER))
+    by_index(session)
     return set(session.scalars(_RENEW, _pairs(leases) | {"lease": LEASE_SECONDS}))
 
 
@@ -392,7 +388,7 @@ def record_delivered(session: Session, completions: Sequence[Completion]) -> set
     said = _in_order(completions)
     ids = _array([one.id for one in said])
     with pipeline(session) as driver:
-        driver.execute(_IN_THIS_ORDER)
+        driver.execute(BY_INDEX)
         done = driver.execute(
             _RECORD_DELIVERED,
             {
@@ -418,7 +414,7 @@ def record_undelivered(session: Session, completions: Sequence[Completion]) -> s
     if gone:
         session.execute(_LOCK_WEBHOOKS, {"ids": gone})
     said = _in_order(completions)
-    session.execute(text(_IN_THIS_ORDER))
+    by_index(session)
     done = set(
         session.scalars(
             _RECORD_UNDELIVERED,
@@ -473,13 +469,13 @@ def _in_order(completions: Sequence[Completion]) -> list[Completion]:
 
 def release(session: Session, leases: Sequence[tuple[int, str]]) -> None:
     """Give leases back, due at once: this worker stops, and waits no longer for the answers."""
-    session.execute(text(_IN_THIS_ORDER))
+    by_index(session)
     session.execute(_RELEASE, _pairs(leases) | {"reason": Reason.WORKER_STOPPED})
 
 
 def give_back(session: Session, leases: Sequence[tuple[int, str]]) -> None:
     """Give leases back of what was not sent: due at once, and no attempt was made."""
-    session.execute(text(_IN_THIS_ORDER))
+    by_index(session)
     session.execute(_GIVE_BACK, _pairs(leases))
 
 

@@ -11,10 +11,18 @@ from sqlalchemy.orm import Session
 
 from app.domain.events import Changed, DeliveriesQueued, Event
 from app.domain.live import Kind
+from app.domain.redrive import SkipReason, out_of_order
 from app.domain.retry import DeliveryStatus, Reason
 from app.errors import Conflict, NotFound
+from app.services.message_order import lock_and_ask
 from app.services.paging import Page, PageRequest, paginate
 from models import AlertEvent, Delivery, DeliveryAttempt, DeliveryRecord, Webhook
+
+_WAITS = "It waits for an earlier message about the same alert."
+_REFUSED = {
+    SkipReason.OVERTAKEN: "Its webhook has had, or is owed, later news of the same alert.",
+    SkipReason.NEVER_TOLD: "It tells the end of an alert that its webhook was never told of.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +98,36 @@ def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> D
     """Try a delivery again now, with its whole schedule before it and the same webhook-id.
 
     One that waits is due at once. Raises Conflict for one that was delivered, is in flight,
-    or whose webhook is gone or inactive.
+    would come out of order, or whose webhook is gone or inactive.
     """
-    row = session.get(Delivery, delivery_id, with_for_update=True)
-    if row is None:
+    found = session.execute(
+        select(Delivery.webhook_id, Delivery.event_id).where(Delivery.id == delivery_id)
+    ).one_or_none()
+    if found is None:
         get_delivery(session, delivery_id)
         raise Conflict("It is delivered already.")
-    webhook = session.get_one(Webhook, row.webhook_id)
-    if webhook.deleted_at is not None or not webhook.is_active:
+    ended = lock_and_ask(
+        session,
+        found.webhook_id,
+        {delivery_id: found.event_id},
+        (DeliveryStatus.FAILED, DeliveryStatus.CANCELLED),
+    )
+    webhook = session.get_one(Webhook, found.webhook_id)
+    if ended is None or not webhook.is_active:
         raise Conflict("Its webhook is deleted or inactive.")
+    row = session.get(Delivery, delivery_id, populate_existing=True)
+    if row is None:
+        raise Conflict("It is delivered already.")
     if row.lease_token is not None:
         raise Conflict("It is being delivered right now.")
     if row.held_behind is not None:
-        raise Conflict("It waits for an earlier message about the same alert.")
+        raise Conflict(_WAITS)
+    for one in ended:
+        # That it is late, or that its alert is over, is for who asks to weigh; order is not.
+        if one.behind is not None:
+            raise Conflict(_WAITS)
+        if (reason := out_of_order(one.candidate)) is not None:
+            raise Conflict(_REFUSED[reason])
     session.execute(
         text(
             "UPDATE pggit.alert_delivery_queue SET next_attempt_at = now(), finished_at = NULL,"

@@ -48,6 +48,7 @@ from app.services.claims import (
     release,
     renew,
 )
+from app.services.lost_leases import LostLeases
 from app.services.messages import Target, Targets, signed_request
 from app.services.meter import DELIVERIES, DELIVERY_LATENCY, Meter
 from app.services.sender import Job, Sender
@@ -147,6 +148,7 @@ class Drain:
         self._traffic = TrafficWatch()
         self._cursor = 0
         self._ownership = Ownership(database)
+        self._lost_leases = LostLeases(clock)
         self._look_at = self._flush_by = self._renew_at = self._show_life_at = 0.0
         self._report: Counter[str] = Counter()
 
@@ -279,6 +281,12 @@ class Drain:
         if now >= self._show_life_at:
             self._ownership.keep()
             self._show_life_at = now + SHOW_LIFE_EVERY_SECONDS
+            # And see who shows none. Here, not in a lane that may be down or busy itself.
+            with self._database.session() as session:
+                freed = self._lost_leases.free(session)
+            if freed:
+                self._report["leases_freed"] += freed
+                self._look_at = 0.0
 
     def _renew_when_due(self) -> None:
         now = self._clock.monotonic()

@@ -16,7 +16,7 @@ from app.domain.events import DeliveriesQueued, Event
 from app.domain.matchers import Subject
 from app.domain.routing import Route, RoutingDecision, Verdict
 from app.services.decisions import note, note_news
-from app.services.groups import Membership, join, remind
+from app.services.groups import LOOK_AGAIN, Membership, join, remind
 from app.services.routing import RoutingTable, load_table
 from app.services.telling import (
     DIRECT,
@@ -27,9 +27,6 @@ from app.services.telling import (
     tell,
 )
 from models import Alert, FollowUp, RoutingRule
-
-# How often an inhibited alert is looked at again, though the end of what inhibits it says so too.
-LOOK_AGAIN = timedelta(seconds=60)
 
 
 class Kind(StrEnum):

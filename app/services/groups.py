@@ -3,7 +3,8 @@
 A rule with `group_by` gathers the news of alerts that have the same values of these labels. The
 first news of a burst waits for `group_wait_seconds`, what comes after a flush for
 `group_interval_seconds`. A flush makes one event, and one delivery for each webhook, for all
-firings that wait, one for all acknowledgements, and one for all resolutions.
+firings that wait, one for all acknowledgements, and one for all resolutions. Who is muted by then
+waits until that is over.
 """
 
 import json
@@ -16,13 +17,17 @@ from sqlalchemy.orm import Session
 
 from app.domain.alerts import EventType, Severity
 from app.domain.events import DeliveriesQueued, Event
+from app.domain.matchers import Subject
 from app.domain.retry import Reason
 from app.domain.routing import Rule
+from app.services.routing import load_table
 from app.services.telling import News, active_webhooks, lock_owed, tell_behind
 from models import Alert, AlertGroup, GroupNews, RoutingRule
 
 # An alert that is told with so many others is found by its id.
 MAX_LISTED = 100
+# How often a muted alert is looked at again.
+LOOK_AGAIN = timedelta(seconds=60)
 IN_ORDER = (EventType.FIRING, EventType.ACKNOWLEDGED, EventType.RESOLVED)
 # Which messages of a group some alerts were told by.
 _ABOUT_THESE = (
@@ -192,15 +197,15 @@ def flush_group(session: Session, now: datetime, events: list[Event], group_id: 
         .where(GroupNews.group_id == group_id, *WAITING)
         .order_by(GroupNews.id)
     ).all()
-    ready = [(news, alert) for news, alert in rows if not _is_snoozed(alert, now)]
-    snoozes = [alert.snoozed_until for _, alert in rows if alert.snoozed_until is not None]
+    waits = _waits(session, now, [(news, alert) for news, alert in rows])
+    ready = [(news, alert) for news, alert in rows if news.id not in waits]
     rule = session.get_one(RoutingRule, group.rule_id)
     told = False
     for event_type in IN_ORDER:
         members = [(news, alert) for news, alert in ready if news.type == event_type]
         if members:
             told |= _tell_group(session, now, group, rule, event_type, members)
-    group.flush_at = min((until for until in snoozes if until > now), default=None)
+    group.flush_at = min(waits.values(), default=None)
     if ready:
         group.flushed_at = now
     if told:
@@ -209,8 +214,31 @@ def flush_group(session: Session, now: datetime, events: list[Event], group_id: 
     return told
 
 
-def _is_snoozed(alert: Alert, now: datetime) -> bool:
-    return alert.snoozed_until is not None and alert.snoozed_until > now
+def _waits(
+    session: Session, now: datetime, waiting: Sequence[tuple[GroupNews, Alert]]
+) -> dict[int, datetime]:
+    """What is not told yet, and when to look again: all news of what is snoozed, and the firing of
+    what is muted by now, though it was not when it was gathered.
+    """
+    waits = {
+        news.id: alert.snoozed_until
+        for news, alert in waiting
+        if alert.snoozed_until is not None and alert.snoozed_until > now
+    }
+    firing = [
+        (news, alert)
+        for news, alert in waiting
+        if news.type == EventType.FIRING and news.id not in waits
+    ]
+    if firing:
+        table = load_table(session, now)
+        for news, alert in firing:
+            subject = Subject(alert.severity, alert.source, alert.labels)
+            muted_by = table.muted_by(session, subject, alert.id)
+            if muted_by is not None:
+                # The silence may be ended before, or what inhibits it: nobody would say so here.
+                waits[news.id] = min(muted_by.until or now + LOOK_AGAIN, now + LOOK_AGAIN)
+    return waits
 
 
 def _tell_group(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from app.adapters.database import by_index
 from app.adapters.http_messages import Request, Response, Timings
 from app.domain.flapping import Flapping
 from app.domain.health import (
@@ -30,6 +31,9 @@ from app.services.webhooks import get_row
 # A checker that dies leaves its checks due again after two probes' time-out (the second confirms
 # the first) and this.
 LEASE_MARGIN_SECONDS = 15
+
+
+_CONFIRM = CheckDecision.CONFIRM_AT_ONCE
 
 
 class Check(NamedTuple):
@@ -79,19 +83,21 @@ class CheckResult(NamedTuple):
     @property
     def wants_confirmation(self) -> bool:
         """Whether to check again at once, with the same lease, before it is recorded."""
-        return self.decision is CheckDecision.CONFIRM_AT_ONCE
+        return self.decision is _CONFIRM
 
 
 _CLAIM = """
     WITH due AS MATERIALIZED (
-        SELECT h.webhook_id, h.next_check_at FROM pggit.webhook_health_metrics h
+        SELECT h.webhook_id FROM pggit.webhook_health_metrics h
         JOIN pggit.webhooks w ON w.id = h.webhook_id
         WHERE {condition} AND w.deleted_at IS NULL
         ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
     UPDATE pggit.webhook_health_metrics h
     -- Its own, and fresh: PostgreSQL's own way to draw one may open a file each time.
-    SET lease_token = :chance || h.webhook_id, next_check_at = statement_timestamp()
+    -- No column of an index, so that no index is written: what is leased stays due, and is passed
+    -- over.
+    SET lease_token = :chance || h.webhook_id, leased_until = statement_timestamp()
         + make_interval(secs => 2 * COALESCE(w.timeout_seconds, :timeout) + :margin)
     FROM due JOIN pggit.webhooks w ON w.id = due.webhook_id
     CROSS JOIN LATERAL (
@@ -104,14 +110,15 @@ _CLAIM = """
             AND p.health_status <> 'unavailable'
     ) parents
     WHERE h.webhook_id = due.webhook_id
-    RETURNING h.webhook_id, h.lease_token, due.next_check_at, w.updated_at,
+    RETURNING h.webhook_id, h.lease_token, h.next_check_at, w.updated_at,
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
         h.failing_since, NULLIF(h.changed_times, '{{}}'), h.flapping_since, h.certificate_told,
         h.blocked_by IS NOT NULL, parents.count, parents.is_failing, parents.checked_since
 """
 _CLAIM_DUE = text(
     _CLAIM.format(
-        condition="w.is_active AND h.next_check_at <= statement_timestamp()",
+        condition="w.is_active AND h.next_check_at <= statement_timestamp()"
+        " AND (h.leased_until IS NULL OR h.leased_until <= statement_timestamp())",
         who_has_it="SKIP LOCKED",
     )
 )
@@ -141,6 +148,7 @@ def _claim(
         "chance": f"{secrets.token_hex(8)}-",
         "timeout": plans.default_timeout_seconds,
     }
+    by_index(session)
     rows = session.execute(statement, parameters | given).all()
     found = plans.of(session, {row[0]: row[3] for row in rows})
     return [_check_of(found[row[0]], *row) for row in rows]
@@ -192,7 +200,7 @@ def judge_response(check: Check, response: Response) -> CheckResult:
     if check.is_blocked:
         return _result(check, verdict, Health(), None, response)
     after = advance(check.health, verdict.outcome, check.policy)
-    decision = CheckDecision.CONFIRM_AT_ONCE if goes_down(check.health, after) else None
+    decision = _CONFIRM if goes_down(check.health, after) else None
     return _result(check, verdict, after, decision, response)
 
 

@@ -113,6 +113,8 @@ def tell_of_certificate(
 def certificate_news(result: CheckResult, now: datetime) -> bool | None:
     """Whether the certificate is short of days, where that is not what was told; else None."""
     check = result.check
+    if result.certificate_expires_at is None and result.http_status is not None:
+        return False if check.certificate_told else None
     is_short = certificate_is_short(
         result.certificate_expires_at,
         now,

@@ -8,8 +8,9 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from app.adapters.arrays import number_array, text_array, time_array, word_array
+from app.adapters.database import by_index
 from app.domain.cadence import next_check
-from app.domain.check_rollups import CheckRollup, bucket_of, rollup_of
+from app.domain.check_rollups import bucket_of
 from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event
 from app.domain.flapping import Flapping, FlapReason, observe
 from app.domain.health import CheckDecision, HealthStatus, news
@@ -18,7 +19,7 @@ from app.services.dependencies import hurry, lock_dependencies, reconcile
 from app.services.health_alerts import end_state_alerts
 from app.services.health_checks import CheckResult
 from app.services.health_news import certificate_news, tell_of_certificate, tell_of_state
-from app.services.health_rollups import FINEST, add_to_minute
+from app.services.health_rollups import FINEST, Added, add_to_minute
 from app.services.maintenance import is_in_maintenance, maintenance_windows
 from app.services.traffic import recovered
 from models import WebhookHealth
@@ -44,7 +45,7 @@ _RECORD = text(
             dns, connect, tls, first_byte)
     ), done AS (
         UPDATE pggit.webhook_health_metrics h
-        SET lease_token = NULL, last_check_at = now(),
+        SET lease_token = NULL, leased_until = NULL, last_check_at = now(),
             health_status = CASE WHEN h.blocked_by IS NULL THEN said.status ELSE 'unknown' END,
             changed_at = CASE WHEN h.blocked_by IS NOT NULL OR h.health_status = said.status
                 THEN h.changed_at ELSE now() END,
@@ -60,16 +61,19 @@ _RECORD = text(
                 THEN said.next_check_at ELSE now() END
         FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
         WHERE h.webhook_id = said.id AND h.lease_token = said.token
-        RETURNING h.webhook_id, h.health_status, h.blocked_by IS NOT NULL AS is_blocked
+        RETURNING h.webhook_id, h.health_status, h.blocked_by IS NOT NULL AS is_blocked,
+            said.outcome, said.reason, said.decision, said.confirms, said.http_status,
+            said.latency, said.error, said.in_maintenance, said.dns, said.connect, said.tls,
+            said.first_byte
     ), logged AS (
         INSERT INTO pggit.webhook_health_checks
             (webhook_id, checked_at, outcome, reason, decision, confirms, http_status, latency_ms,
              error, health_status, in_maintenance, dns_ms, connect_ms, tls_ms, first_byte_ms)
-        SELECT said.id, now(), said.outcome, said.reason,
-            CASE WHEN done.is_blocked THEN :blocked_decision ELSE said.decision END,
-            said.confirms, said.http_status, said.latency, said.error, done.health_status,
-            said.in_maintenance, said.dns, said.connect, said.tls, said.first_byte
-        FROM said JOIN done ON done.webhook_id = said.id
+        SELECT webhook_id, now(), outcome, reason,
+            CASE WHEN is_blocked THEN :blocked_decision ELSE decision END,
+            confirms, http_status, latency, error, health_status, in_maintenance, dns, connect,
+            tls, first_byte
+        FROM done
     )
     SELECT webhook_id, is_blocked FROM done
     """
@@ -93,7 +97,8 @@ class _Record(NamedTuple):
         )
 
 
-_DOWN = HealthStatus.UNAVAILABLE
+_DOWN, _UNKNOWN = HealthStatus.UNAVAILABLE, HealthStatus.UNKNOWN
+_CALM, _WAIT_FOR_PARENT = FlapReason.CALM, CheckDecision.WAIT_FOR_PARENT
 _NO_TIMINGS = (None, None, None, None, None)
 
 
@@ -123,7 +128,15 @@ def record(
     add_to_minute(
         session,
         bucket_of(now, FINEST),
-        [(one.result.check.webhook_id, _rollup_of(one)) for one in heard],
+        [
+            Added(
+                one.result.check.webhook_id,
+                one.result.verdict.outcome,
+                one.result.latency_ms,
+                one.in_maintenance,
+            )
+            for one in heard
+        ],
     )
     _follow_up(session, now, events, heard, retry_schedule)
     decisions = {one.result.check.webhook_id: one.decision for one in records}
@@ -136,21 +149,15 @@ def record(
 def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Record:
     check, decision = result.check, result.decision
     before, after = check.health.status, result.health.status
-    unknown = HealthStatus.UNKNOWN
-    changed = before is not after and unknown not in (before, after)
-    flapping, flap = check.flapping, FlapReason.CALM
+    changed = before is not after and before is not _UNKNOWN and after is not _UNKNOWN
+    flapping, flap = check.flapping, _CALM
     if changed or flapping.times or flapping.since:
         flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
     told = news(before, after, flap, is_blocked=check.is_blocked)
     next_at = next_check(check.webhook_id, check.plan.interval_seconds, check.due_at, now)
-    if decision is CheckDecision.WAIT_FOR_PARENT:
+    if decision is _WAIT_FOR_PARENT:
         next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
     return _Record(result, told or decision, flapping, in_maintenance, next_at)
-
-
-def _rollup_of(one: _Record) -> CheckRollup:
-    result = one.result
-    return rollup_of(result.verdict.outcome, result.latency_ms, in_maintenance=one.in_maintenance)
 
 
 def _confirmed(result: CheckResult) -> str | None:
@@ -167,6 +174,7 @@ def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
     results = [one.result for one in records]
     timings = [one.timings or _NO_TIMINGS for one in results]
     dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
+    by_index(session)
     done = session.execute(
         _RECORD,
         {
@@ -213,7 +221,7 @@ def _follow_up(
     asked = {
         parent
         for one in records
-        if one.decision is CheckDecision.WAIT_FOR_PARENT
+        if one.decision is _WAIT_FOR_PARENT
         for parent in one.result.check.plan.depends_on
     }
     if asked:

@@ -9,13 +9,14 @@ read.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.adapters.arrays import bytes_array, number_array
-from app.domain.check_rollups import CheckRollup, bucket_of, merge
+from app.domain.check_rollups import EMPTY, CheckRollup, add, bucket_of, merge
+from app.domain.health import CheckOutcome
 from app.domain.rollups import RESOLUTIONS
 
 FINEST = 60
@@ -106,18 +107,40 @@ _PUT = text(
 )
 
 
-def add_to_minute(session: Session, at: datetime, added: Sequence[tuple[int, CheckRollup]]) -> None:
-    """Add checks to the minute that begins at `at`: for each webhook, whose health is locked, the
-    rollup of what is new."""
-    if not added:
+class Added(NamedTuple):
+    """A check that is added to its minute."""
+
+    webhook_id: int
+    outcome: CheckOutcome
+    latency_ms: float
+    in_maintenance: bool
+
+
+def add_to_minute(session: Session, at: datetime, checks: Sequence[Added]) -> None:
+    """Add checks to the minute that begins at `at`, one at most of each webhook; their health is
+    locked."""
+    if not checks:
         return
-    rows = session.execute(_MINUTES, {"ids": number_array(one for one, _ in added), "at": at})
-    there = {row.webhook_id: _rollup_of(row) for row in rows}
+    rows = session.execute(
+        _MINUTES, {"ids": number_array(one.webhook_id for one in checks), "at": at}
+    )
+    there = {row[0]: _rollup_of(row) for row in rows}
     _put(
         session,
         FINEST,
         at,
-        [(one, merge([there[one], rollup]) if one in there else rollup) for one, rollup in added],
+        [
+            (
+                one.webhook_id,
+                add(
+                    there.get(one.webhook_id, EMPTY),
+                    one.outcome,
+                    one.latency_ms,
+                    in_maintenance=one.in_maintenance,
+                ),
+            )
+            for one in checks
+        ],
     )
 
 

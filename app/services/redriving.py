@@ -4,7 +4,7 @@ Each step is one transaction, of the deliveries and of how far the share is: who
 has done nothing, and whoever comes next goes on from there.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,11 +13,9 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.domain.alerts import AlertStatus, EventType
 from app.domain.events import DeliveriesQueued, Event
 from app.domain.redrive import (
     WINDOW_PER_IN_FLIGHT,
-    Candidate,
     Load,
     SkipReason,
     most_undelivered,
@@ -26,8 +24,8 @@ from app.domain.redrive import (
 )
 from app.domain.retry import DeliveryStatus, Reason
 from app.services.dead_letters import FAILED_ONLY, select_ended
+from app.services.message_order import lock_and_ask
 from app.services.redrive import FINISHED, RUNNING, read
-from app.services.retention import KEEP
 from models import Delivery, Redrive, RedriveShare
 
 LOOK_AGAIN = timedelta(seconds=1)
@@ -53,78 +51,6 @@ _LOAD = text(
     FROM pggit.webhooks w JOIN pggit_traffic.webhook_traffic t ON t.webhook_id = w.id
     WHERE w.id = :webhook
     """  # noqa: S608 - only constants in it
-)
-# The order of locks is that of all who touch alerts. Who acknowledges or resolves one waits, or is
-# waited for; who only counts one up does not.
-_LOCK_ALERTS = text(
-    """
-    SELECT FROM pggit.alerts WHERE id IN (
-        SELECT alert_id FROM pggit.alert_events WHERE id = ANY(:events)
-        UNION SELECT alert_id FROM pggit.alert_group_news WHERE event_id = ANY(:events)
-    ) ORDER BY id FOR SHARE
-    """
-)
-_LOCK_WEBHOOK = text(
-    "SELECT FROM pggit.webhooks WHERE id = :webhook AND deleted_at IS NULL FOR KEY SHARE"
-)
-# Besides the deliveries themselves what is open of the same alerts and groups: a worker that
-# completes one of these sees what is held behind it.
-_LOCK_DELIVERIES = text(
-    """
-    WITH mine AS MATERIALIZED (
-        SELECT DISTINCT alert_id, group_id FROM pggit.alert_events WHERE id = ANY(:events)
-    ), related AS MATERIALIZED (
-        SELECT e.id FROM mine JOIN pggit.alert_events e ON e.alert_id = mine.alert_id
-        WHERE mine.group_id IS NULL AND e.group_id IS NULL
-        UNION
-        SELECT e.id FROM mine JOIN pggit.alert_events e ON e.group_id = mine.group_id
-    ), wanted AS MATERIALIZED (
-        SELECT unnest(CAST(:ids AS bigint[])) AS id
-        UNION
-        SELECT q.id FROM related JOIN pggit.alert_delivery_queue q ON q.event_id = related.id
-        WHERE q.webhook_id = :webhook AND q.status IN ('pending', 'retrying')
-    )
-    SELECT q.id, q.event_id, q.status, e.alert_id, e.group_id
-    FROM wanted JOIN pggit.alert_delivery_queue q ON q.id = wanted.id
-    JOIN pggit.alert_events e ON e.id = q.event_id
-    ORDER BY q.id FOR UPDATE OF q
-    """
-)
-_FACTS = text(
-    """
-    SELECT q.id, e.id AS event_id, e.type, e.alert_id, e.group_id,
-        e.follow_up_id IS NOT NULL AS is_follow_up,
-        COALESCE(q.expires_at <= now(), false) AS is_expired,
-        -- The purge decides by a snapshot: what it may be looking at now is left to it.
-        a.created_at <= now() - CAST(:kept AS interval) + interval '1 hour' AS is_past_retention,
-        CASE WHEN e.type = :firing AND e.group_id IS NULL THEN a.snoozed_until END AS not_before,
-        COALESCE((
-            SELECT array_agg(DISTINCT m.status) FROM pggit.alert_group_news n
-            JOIN pggit.alerts m ON m.id = n.alert_id WHERE n.event_id = e.id
-        ), ARRAY[a.status]) AS alert_statuses,
-        e.group_id IS NULL AND EXISTS (
-            SELECT FROM pggit.alert_events later
-            JOIN pggit.alert_delivery_history h ON h.event_id = later.id
-            WHERE later.alert_id = e.alert_id AND later.group_id IS NULL AND later.id > e.id
-                AND h.webhook_id = q.webhook_id
-        ) AS is_overtaken,
-        CASE WHEN e.group_id IS NULL THEN EXISTS (
-            SELECT FROM pggit.alert_events told
-            JOIN pggit.alert_delivery_history h ON h.event_id = told.id
-            WHERE told.alert_id = e.alert_id AND told.group_id IS NULL AND told.type = :firing
-                AND h.webhook_id = q.webhook_id
-        ) ELSE EXISTS (
-            SELECT FROM pggit.alert_events told
-            JOIN pggit.alert_delivery_history h ON h.event_id = told.id
-            WHERE told.group_id = e.group_id AND told.type = :firing
-                AND h.webhook_id = q.webhook_id
-        ) END AS was_told
-    FROM pggit.alert_delivery_queue q
-    JOIN pggit.alert_events e ON e.id = q.event_id
-    JOIN pggit.alerts a ON a.id = e.alert_id
-    WHERE q.id = ANY(:ids) AND q.status = ANY(:statuses) AND q.finished_at <= :ended_by
-    ORDER BY q.id
-    """
 )
 # Without a head start: ranked behind all that is due as long and is news.
 _REQUEUE = text(
@@ -248,57 +174,31 @@ def _plan(
     """Lock the candidates and all that they depend on, and decide. None when the webhook was
     deleted meanwhile.
     """
-    ids = [one.id for one in candidates]
-    events = {"events": [one.event_id for one in candidates]}
-    session.execute(_LOCK_ALERTS, events)
-    if session.execute(_LOCK_WEBHOOK, {"webhook": share.webhook_id}).one_or_none() is None:
+    facts = lock_and_ask(
+        session,
+        share.webhook_id,
+        {one.id: one.event_id for one in candidates},
+        filters.get("status", FAILED_ONLY),
+        redrive.created_at,
+    )
+    if facts is None:
         return None
-    locked = session.execute(_LOCK_DELIVERIES, events | {"ids": ids, "webhook": share.webhook_id})
-    # For each thread, what is open of it: (id, event_id).
-    open_of: dict[tuple[int | None, int], list[tuple[int, int]]] = defaultdict(list)
-    for row in locked:
-        if row.status in {DeliveryStatus.PENDING, DeliveryStatus.RETRYING}:
-            open_of[_thread(row)].append((row.id, row.event_id))
-    plan = _Plan(after_id=ids[-1])
+    plan = _Plan(after_id=candidates[-1].id)
     last = share.after_id
-    for row in session.execute(
-        _FACTS,
-        {
-            "ids": ids,
-            "statuses": filters.get("status", list(FAILED_ONLY)),
-            "ended_by": redrive.created_at,
-            "kept": KEEP["alerts"],
-            "firing": EventType.FIRING,
-        },
-    ):
-        others = open_of[_thread(row)]
-        behind = max((one for one, event in others if event < row.event_id), default=None)
-        candidate = Candidate(
-            event_type=EventType(row.type),
-            is_follow_up=row.is_follow_up,
-            alert_statuses=frozenset(AlertStatus(one) for one in row.alert_statuses),
-            is_expired=row.is_expired,
-            is_past_retention=row.is_past_retention,
-            is_overtaken=row.is_overtaken
-            or (row.group_id is None and any(event > row.event_id for _, event in others)),
-            was_told=row.was_told or behind is not None,
+    for one in facts:
+        reason = why_skip(
+            one.candidate, include_superseded=filters.get("include_superseded", False)
         )
-        reason = why_skip(candidate, include_superseded=filters.get("include_superseded", False))
         if reason is not None:
             plan.skipped[reason] += 1
         elif len(plan.requeue) == free:
             plan.after_id, plan.is_whole = last, False
             break
         else:
-            plan.requeue.append((row.id, behind, row.not_before))
-            others.append((row.id, row.event_id))
-        last = row.id
+            plan.requeue.append((one.delivery_id, one.behind, one.not_before))
+            one.goes_out()
+        last = one.delivery_id
     return plan
-
-
-def _thread(row: Any) -> tuple[int | None, int]:
-    """Messages that must stay in order: those of one alert, or of one group."""
-    return (None, row.alert_id) if row.group_id is None else (row.group_id, 0)
 
 
 def _requeue(session: Session, redrive_id: int, plan: _Plan) -> None:

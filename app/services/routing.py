@@ -64,8 +64,14 @@ class RoutingTable:
         inhibits itself.
         """
         routes, decisions = route(subject, named, self.rules)
-        muted_by = self._silenced(session, subject) or self._inhibited(session, subject, alert_id)
+        muted_by = self.muted_by(session, subject, alert_id)
         return Verdict(routes, muted_by, decisions + ((muted_by,) if muted_by else ()))
+
+    def muted_by(
+        self, session: Session, subject: Subject, alert_id: int | None
+    ) -> RoutingDecision | None:
+        """What keeps it from being told of now; None: nothing does."""
+        return self._silenced(session, subject) or self._inhibited(session, subject, alert_id)
 
     def _silenced(self, session: Session, subject: Subject) -> RoutingDecision | None:
         found = silenced(subject, self.silences, self.now)

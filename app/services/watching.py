@@ -6,9 +6,9 @@ The value of a minute is its p95: see docs/anomalies.md.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -20,8 +20,22 @@ from sqlalchemy.orm import Session
 from app.adapters.clock import Clock
 from app.domain.anomalies import Turn, judge, may_judge_early
 from app.domain.detector import Damaged, Detector, from_bytes, to_bytes
-from app.domain.rollups import Rollup, quantiles
 from app.services.anomalies import Context, Minute, as_open, end_silent, follow, open_anomaly
+from app.services.calm import (
+    ANEW_FROM,
+    ANEW_FROM_PART,
+    COMPARE_EVERY,
+    COMPARE_YOUNG_EVERY,
+    LOOK_BACK,
+    MINUTE,
+    RESOLUTION,
+    YOUNG,
+    compare_calm,
+    feed_calm,
+    minute_of,
+    note_minute,
+    value_of,
+)
 from app.services.rollups import rollups_of
 from models import DetectorState
 
@@ -29,25 +43,16 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS: Final = 5.0
 RUN_SECONDS: Final = 2.0
-OPERATIONS_AT_ONCE: Final = 200
+OPERATIONS_AT_ONCE: Final = 1000
+# In one transaction, which must not last.
+CALM_AT_ONCE: Final = 50
 # At once, of one operation: so many minutes take about 0.05 s.
 MINUTES_AT_ONCE: Final = 240
-RESOLUTION: Final = 60
-MINUTE: Final = timedelta(seconds=RESOLUTION)
 # Samples of a minute may come in so long after it.
 GRACE: Final = timedelta(seconds=5)
 # A minute is not complete while samples wait to be rolled up; for so long at most.
 WAIT_FOR_ROLLER: Final = timedelta(minutes=5)
-# Rollups of a minute are kept for a day more.
-LOOK_BACK: Final = timedelta(days=7)
-# What came in behind what was fed already is learnt by learning all anew, when there is so much.
-ANEW_FROM: Final = 60
-ANEW_FROM_PART: Final = 0.1
-YOUNG: Final = timedelta(hours=1)
-COMPARE_EVERY: Final = timedelta(hours=1)
 REST_AFTER_ERROR: Final = timedelta(minutes=1)
-RATE: Final = 0.95
-COUNT_MEMORY: Final = 60
 MAX_ERROR_CHARS: Final = 500
 
 _ROLLED_UNTIL = text(
@@ -59,30 +64,31 @@ _ROLLED_UNTIL = text(
 # what was expected, and not known to be so.
 _DUE = text(
     """
-    SELECT s.operation
+    SELECT s.operation, bool_or(is_off.is_off) AS is_off
     FROM pggit_analytics.metric_series s
     LEFT JOIN pggit_analytics.detector_states d ON d.operation = s.operation
+    CROSS JOIN LATERAL (
+        SELECT s.last_sample_at >= d.fed_until AND d.state IS NOT NULL
+            AND EXISTS (
+                SELECT FROM pggit_analytics.metric_rollups r
+                WHERE r.resolution = 60 AND r.series_id = s.id AND r.at >= :complete
+                    AND r.at < :complete + interval '5 minutes'
+                    AND (r.max > d.high OR r.min < d.low)
+            )
+            AND NOT EXISTS (
+                SELECT FROM pggit_analytics.anomalies a
+                WHERE a.operation = s.operation AND a.ended_at IS NULL
+                    AND a.alert_id IS NOT NULL
+            ) AS is_off
+    ) is_off
     WHERE s.operation > :after AND s.last_sample_at >= :oldest
         AND (d.retry_at IS NULL OR d.retry_at <= now())
         AND (
             (d.operation IS NULL AND s.last_sample_at >= :oldest)
             OR (s.last_sample_at >= d.fed_until AND d.fed_until < :complete)
             OR d.compared_at < now() - :compare_every
-            OR (d.created_at > now() - :young AND d.compared_at < now() - interval '15 seconds')
-            OR (
-                s.last_sample_at >= d.fed_until AND d.state IS NOT NULL
-                AND EXISTS (
-                    SELECT FROM pggit_analytics.metric_rollups r
-                    WHERE r.resolution = 60 AND r.series_id = s.id AND r.at >= :complete
-                        AND r.at < :complete + interval '5 minutes'
-                        AND (r.max > d.high OR r.min < d.low)
-                )
-                AND NOT EXISTS (
-                    SELECT FROM pggit_analytics.anomalies a
-                    WHERE a.operation = s.operation AND a.ended_at IS NULL
-                        AND a.alert_id IS NOT NULL
-                )
-            )
+            OR (d.created_at > now() - :young AND d.compared_at < now() - :compare_young)
+            OR is_off.is_off
         )
     GROUP BY s.operation ORDER BY s.operation LIMIT :limit
     """
@@ -146,14 +152,14 @@ class Watcher:
             complete = _complete_until(work.session, work.now)
             due = _due(work.session, work.now, complete, self._after)
         all_had_a_turn = len(due) < OPERATIONS_AT_ONCE
-        for operation in due:
+        for operation in self._left_by_the_calm(due, complete, report):
             if stopping() or self._clock.monotonic() > began_at + RUN_SECONDS:
                 all_had_a_turn = False
                 break
             self._watch(operation, complete, report)
             self._after = operation
-        if all_had_a_turn:
-            self._after = ""
+        else:
+            self._after = "" if all_had_a_turn else list(due)[-1]
         self.is_busy = not all_had_a_turn or report.pop("more", 0) > 0
         return {name: count for name, count in report.items() if count}
 
@@ -162,6 +168,28 @@ class Watcher:
 
     def _context(self, work: Any) -> Context:
         return Context(work.session, work.now, work.events, self._retry_schedule)
+
+    def _left_by_the_calm(
+        self, due: Mapping[str, bool], complete: datetime, report: Counter[str]
+    ) -> Sequence[str]:
+        """Those that have to be looked at by themselves, after the others were fed."""
+        done = set[str]()
+        for begin in range(0, len(due), CALM_AT_ONCE):
+            some = list(due)[begin : begin + CALM_AT_ONCE]
+            try:
+                with self._unit_of_work() as work:
+                    behind = compare_calm(work.session, work.now, some)
+                    current = [one for one in some if one not in behind]
+                    fed, calm, idle = feed_calm(work.session, current, complete)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                # Whose fault it is shows when each is looked at by itself.
+                log.exception("not fed together", action="calm_failed")
+                continue
+            report["minutes_fed"] += fed
+            done |= calm | {one for one in idle if not due[one]}
+        return [one for one in due if one not in done]
 
     def _watch(self, operation: str, complete: datetime, report: Counter[str]) -> None:
         try:
@@ -210,7 +238,7 @@ def _lock(session: Session, now: datetime, operation: str) -> DetectorState | No
     # Only where there is none: an insert would wait for who has changed it.
     session.execute(
         insert(DetectorState)
-        .values(operation=operation, fed_until=_minute_of(now - LOOK_BACK))
+        .values(operation=operation, fed_until=minute_of(now - LOOK_BACK))
         .on_conflict_do_nothing(index_elements=[DetectorState.operation])
     )
     return session.scalar(mine)
@@ -237,11 +265,11 @@ def _detector(row: DetectorState) -> Detector:
 def _compare(context: Context, row: DetectorState) -> None:
     """Learn all anew where much came in behind what was fed: a history, sent after the present."""
     now = context.now
-    often = timedelta(seconds=15) if row.created_at > now - YOUNG else COMPARE_EVERY
+    often = COMPARE_YOUNG_EVERY if row.created_at > now - YOUNG else COMPARE_EVERY
     if row.state is None or row.compared_at > now - often:
         return
     row.compared_at = now
-    since = _minute_of(now - LOOK_BACK)
+    since = minute_of(now - LOOK_BACK)
     there = context.session.scalar(
         _COUNT_MINUTES, {"operation": row.operation, "since": since, "until": row.fed_until}
     )
@@ -255,7 +283,7 @@ def _forget(row: DetectorState, now: datetime) -> None:
     """What was judged is not judged again; it only teaches."""
     row.judged_until = max(filter(None, (row.judged_until, row.fed_until)))
     row.state, row.seen = None, 0
-    row.fed_until = _minute_of(now - LOOK_BACK)
+    row.fed_until = minute_of(now - LOOK_BACK)
 
 
 def _feed(watched: _Watched) -> tuple[int, bool]:
@@ -278,9 +306,7 @@ def _feed(watched: _Watched) -> tuple[int, bool]:
             verdict = judge(as_open(anomaly), at, minute.ends_at, value, minute.reading, learnt)
             if verdict.turn is not Turn.NOTHING:
                 anomaly = follow(context, row.operation, anomaly, minute, verdict)
-        row.low, row.high = minute.reading.low, minute.reading.high
-        row.usual_count += (rollup.count - row.usual_count) / min(detector.seen, COUNT_MEMORY)
-        row.fed_until = at + MINUTE
+        note_minute(row, detector, at, rollup, minute.reading)
         fed += 1
     row.state, row.seen = to_bytes(detector), detector.seen
     return fed, until < watched.complete
@@ -294,7 +320,7 @@ def _look_ahead(watched: _Watched) -> int:
         return 0
     now = context.now
     ahead = rollups_of(
-        context.session, row.operation, RESOLUTION, row.fed_until, _minute_of(now) + MINUTE
+        context.session, row.operation, RESOLUTION, row.fed_until, minute_of(now) + MINUTE
     )
     for at, rollup in ahead:
         if not may_judge_early(rollup.count, row.usual_count, now - at):
@@ -310,29 +336,27 @@ def _look_ahead(watched: _Watched) -> int:
     return 0
 
 
-def value_of(rollup: Rollup) -> float:
-    """What the detector is fed for a minute."""
-    return quantiles(rollup, [RATE])[0]
-
-
 def _complete_until(session: Session, now: datetime) -> datetime:
     """Minutes before are over, and what came in of them is rolled up."""
     rolled_until: datetime = session.execute(_ROLLED_UNTIL).scalar_one()
-    return _minute_of(max(rolled_until, now - WAIT_FOR_ROLLER) - GRACE)
+    return minute_of(max(rolled_until, now - WAIT_FOR_ROLLER) - GRACE)
 
 
-def _due(session: Session, now: datetime, complete: datetime, after: str) -> Sequence[str]:
-    return session.scalars(
+def _due(session: Session, now: datetime, complete: datetime, after: str) -> dict[str, bool]:
+    """Whose turn it is, in order, and whether each is off in a minute that is not over."""
+    rows = session.execute(
         _DUE,
         {
             "after": after,
-            "oldest": _minute_of(now - LOOK_BACK),
+            "oldest": minute_of(now - LOOK_BACK),
             "complete": complete,
             "compare_every": COMPARE_EVERY,
             "young": YOUNG,
+            "compare_young": COMPARE_YOUNG_EVERY,
             "limit": OPERATIONS_AT_ONCE,
         },
-    ).all()
+    )
+    return {operation: bool(is_off) for operation, is_off in rows}
 
 
 def _note_error(session: Session, now: datetime, operation: str, error: Exception) -> None:
@@ -342,10 +366,6 @@ def _note_error(session: Session, now: datetime, operation: str, error: Exceptio
     }
     session.execute(
         insert(DetectorState)
-        .values(operation=operation, fed_until=_minute_of(now - LOOK_BACK), **values)
+        .values(operation=operation, fed_until=minute_of(now - LOOK_BACK), **values)
         .on_conflict_do_update(index_elements=[DetectorState.operation], set_=values)
     )
-
-
-def _minute_of(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(second=0, microsecond=0)

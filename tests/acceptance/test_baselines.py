@@ -16,6 +16,7 @@ PAY = "checkout/pay"
 BASELINES = "/api/v1/baselines"
 SCHEDULES = f"{BASELINES}/schedules"
 JOB = "/api/v1/jobs/baseline-recalc/executions"
+pytestmark = pytest.mark.usefixtures("one_hour")
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
 EVERY = timedelta(minutes=2)

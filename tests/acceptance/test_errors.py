@@ -1,6 +1,7 @@
 """Errors: every one in the one shape, whatever was asked and however."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -375,6 +376,27 @@ def test_a_filter_that_nobody_knows_is_refused_not_ignored(client: Client) -> No
     answer = client.get("/api/v1/alerts?statuss=pending")
     refused(answer, 422)
     assert answer.json()["errors"] == {"statuss": ["Unknown field."]}
+
+
+def test_what_can_be_one_thing_only_is_refused_when_given_twice(client: Client) -> None:
+    """Of every operation and every parameter in its query, by the document."""
+    asked = 0
+    for path, item in client.get("/api/openapi.json").json()["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] != "query" or parameter["schema"].get("type") == "array":
+                    continue
+                name = parameter["name"]
+                answer = client.request(
+                    method.upper(), re.sub(r"{\w+}", "1", path), params=[(name, "1"), (name, "1")]
+                )
+                refused(answer, 422, name)
+                asked += 1
+    assert asked > 50
+    answer = client.get("/api/v1/metrics/query?operation=a&label.host=a&label.host=b")
+    refused(answer, 422, "label.host")
 
 
 def test_a_refused_bulk_body_ends_its_connection_and_says_so(client: Client) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.acceptance.checks import refused
 from tests.acceptance.steps import another_web, settled
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
@@ -90,6 +91,23 @@ class TestIn:
             "p99": 99,
             "rate": pytest.approx(100 / 3600),
         }
+
+    def test_a_key_counts_once_however_often_it_is_sent(self, client: Client) -> None:
+        key = {"Idempotency-Key": "a-batch"}
+        body = {"samples": [sample(1, start_of()), sample("x")]}
+        first, again = (
+            client.post("/api/v1/metrics", json=body, headers=key) for _each in range(2)
+        )
+        assert first.status_code == again.status_code == 207
+        assert first.json() == again.json()
+        assert first.json()["accepted"] == 1
+        assert "Idempotent-Replayed" not in first.headers
+        assert again.headers["Idempotent-Replayed"] == "true"
+        other = client.post("/api/v1/metrics", json={"samples": [sample(2)]}, headers=key)
+        refused(other, 409)
+        refused(client.post("/api/v1/metrics", json=body, headers={"Idempotency-Key": ""}), 400)
+        since = {"since": start_of(2).isoformat(), "until": datetime.now(UTC).isoformat()}
+        rolled(client, 1, **since)
 
     def test_gaps_are_nulls_and_late_samples_fill_them(self, client: Client) -> None:
         begin = start_of()

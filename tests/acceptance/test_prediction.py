@@ -15,6 +15,8 @@ from tests.harness.client import Client
 from tests.harness.system import System
 from tests.harness.waiting import until_far_from_the_next
 
+pytestmark = pytest.mark.usefixtures("one_hour")
+
 # A week of checks, 12 an hour, all well.
 WEEK = """
     INSERT INTO pggit.webhook_health_rollups

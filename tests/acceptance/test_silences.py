@@ -92,6 +92,7 @@ def test_texts_do_as_matchers(client: Client) -> None:
     assert made["matchers"] == [STORAGE, {"name": "severity", "op": "=~", "value": ".*"}]
 
 
+@pytest.mark.usefixtures("one_hour")
 class TestRecurrence:
     def test_one_that_recurs_needs_no_end(self, client: Client) -> None:
         made = make(client, kind="maintenance", ends_at=None, recurrence=ALWAYS)

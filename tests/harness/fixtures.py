@@ -1,5 +1,6 @@
 """The one running system that all tests over HTTP share, and a receiver."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from tests.harness.system import PASSWORD, System, running_system
 from tests.harness.waiting import eventually
 
 KEPT = ["users", "workers", "scheduled_job_execution"]
+HOUR_SECONDS = 3600
+# More than any test takes that reckons with hours.
+ROOM_SECONDS = 30
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +78,14 @@ def receiver() -> Iterator[Receiver]:
     listening = Receiver()
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def one_hour() -> None:
+    """The test is done before the next full hour, by any clock: what it puts an hour ago stays
+    there. Once in a hundred times it waits a little for that."""
+    eventually(
+        lambda: time.time() % HOUR_SECONDS < HOUR_SECONDS - ROOM_SECONDS,
+        within=2 * ROOM_SECONDS,
+        what="the next full hour",
+    )

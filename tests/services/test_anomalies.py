@@ -12,6 +12,7 @@ from app.domain.detector import Detector, from_bytes, to_bytes
 from app.domain.samples import read_samples
 from app.services import anomalies, recalc_runs
 from app.services.anomalies import Context
+from app.services.calm import feed_calm
 from app.services.intake import Intake
 from app.services.paging import PageRequest
 from app.services.rolling import Roller
@@ -194,6 +195,38 @@ def test_each_minute_is_fed_once_whoever_watches(operations: Operations) -> None
     assert to_bytes(from_bytes(state)) == to_bytes(alone)
     assert (seen, error) == (len(values), None)
     assert fed_until == operations.minute - 4 * MINUTE
+
+
+def test_calm_ones_are_fed_together_as_each_would_be_alone(operations: Operations) -> None:
+    fed: dict[str, dict[int, float]] = {}
+    for seed, operation in enumerate(("calm", "also calm", "odd", "idle")):
+        fed[operation] = normal(100, 6, seed)
+        operations.send(fed[operation], operation)
+    operations.watch()
+    before = operations.state("odd")
+    for operation in ("calm", "also calm"):
+        news = {5: 205.0, 4: 207.0}
+        operations.send(news, operation)
+        fed[operation] |= news
+    operations.send({5: 412.0, 4: 415.0}, "odd")
+
+    world = operations.world
+    complete = operations.minute - 3 * MINUTE
+    with world.deps.unit_of_work() as work:
+        count, calm, idle = feed_calm(work.session, list(fed), complete)
+    assert (count, calm, idle) == (4, {"calm", "also calm"}, {"idle"})
+    for operation in calm:
+        alone = Detector()
+        for ago, value in fed[operation].items():
+            alone.feed((operations.minute - ago * MINUTE).timestamp(), value)
+        state, seen, fed_until, _error = operations.state(operation)
+        assert to_bytes(from_bytes(state)) == to_bytes(alone)
+        assert (seen, fed_until) == (97, complete)
+    # Of the odd one nothing was done: it is looked at alone, and told.
+    assert operations.state("odd") == before
+    operations.watch()
+    assert operations.state("odd")[1] == 97
+    assert [labels for *_, labels, _source, _by in operations.alerts()] == [{"operation": "odd"}]
 
 
 def test_nobody_judges_what_another_is_judging(operations: Operations) -> None:

@@ -25,6 +25,7 @@ from tests.harness.waiting import until_far_from_the_next
 from tests.services.series import every, feed
 from tests.services.world import World, overlapping
 
+pytestmark = pytest.mark.usefixtures("one_hour")
 PAY = "checkout/pay"
 WEEK = timedelta(days=7)
 STEP = timedelta(minutes=5)

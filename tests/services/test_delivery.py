@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
-from app.adapters.ownership import OWNERS
+from app.adapters.ownership import OWNERS, Ownership
 from app.domain.retry import Reason
-from app.services import delivery, webhooks
+from app.services import claims, delivery, webhooks
 from app.services.claims import LEASE_SECONDS, NOBODY
 from app.services.delivery import Drain, excerpt, ping
 from app.services.messages import Targets
@@ -259,6 +259,25 @@ class TestOutcomes:
         other.close()
         ids = [m.id for number in range(10) for m in receiver.messages(f"/{number}")]
         assert len(ids) == len(set(ids)) == 200
+
+    def test_it_goes_on_with_what_a_dead_worker_had(
+        self, world: World, receiver: Receiver, drain: Drain
+    ) -> None:
+        """With nobody's help: the other lanes may be down, too."""
+        world.owe(world.webhook(url=receiver.url("/dead")))
+        dead = Ownership(world.deps.database)
+        dead.keep()
+        with world.deps.database.session() as session:
+            claims.claim(session, 1, 0, dead.number)
+        dead.give_up()
+        reports: list[dict[str, int]] = []
+
+        def is_delivered() -> bool:
+            reports.append(run(drain))
+            return bool(receiver.messages("/dead"))
+
+        eventually(is_delivered, what="the dead worker's message")
+        assert sum(one.get("leases_freed", 0) for one in reports) == 1
 
     def test_nothing_due_is_nothing_done(self, world: World, drain: Drain) -> None:
         assert run(drain) == {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.matchers import read_matcher
 from tests.services.world import World, at_once, delivered, failed
 
 
@@ -62,6 +63,31 @@ class TestBurst:
 
         assert told(world) == [("alert.firing", alerts)]
         assert sorted(one.webhook_id for one in world.claim()) == [hook, other]
+
+    def test_who_is_silenced_while_it_waits_is_told_when_that_is_over(
+        self, world: World, hook: int
+    ) -> None:
+        grouping(world, hook)
+        muted = world.alert(labels={"host": "db-1", "team": "storage"})
+        (other,) = burst(world, 1)
+        world.silence(read_matcher("team=storage"), minutes=10)
+        world.later(minutes=0.5)
+        world.agenda()
+        assert told(world) == [("alert.firing", [other])]
+        world.later(minutes=10)
+        world.agenda()
+        assert told(world)[1:] == [("alert.firing", [muted])]
+
+    def test_who_is_over_by_then_is_not_told_at_all(self, world: World, hook: int) -> None:
+        grouping(world, hook)
+        (alert,) = burst(world, 1)
+        world.silence(read_matcher("host=db-1"), minutes=10)
+        world.later(minutes=0.5)
+        world.agenda()
+        world.resolve(alert)
+        world.later(minutes=10)
+        world.agenda()
+        assert told(world) == []
 
     def test_groups_of_other_labels_are_told_apart(self, world: World, hook: int) -> None:
         grouping(world, hook)

@@ -48,7 +48,7 @@ class TestClaim:
         claim(world)
         left = dict(
             world.sql(
-                "SELECT webhook_id, extract(epoch FROM next_check_at - now())::float8"
+                "SELECT webhook_id, extract(epoch FROM leased_until - now())::float8"
                 " FROM pggit.webhook_health_metrics"
             )
         )
@@ -162,7 +162,7 @@ class TestRecord:
         world.webhook(check=ONCE)
         stale, live = claim(world)
         world.sql(
-            "UPDATE pggit.webhook_health_metrics SET next_check_at = now() WHERE webhook_id = :id",
+            "UPDATE pggit.webhook_health_metrics SET leased_until = now() WHERE webhook_id = :id",
             id=stale.webhook_id,
         )
         claim(world)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.alerts import EventType
+from app.errors import Conflict
 from app.services import redrive
 from app.services.claims import record_delivered
 from app.services.deliveries import retry_delivery
@@ -477,6 +478,36 @@ class TestOrder:
         redriven = start(world, status=["cancelled"])
         assert look(world) == 0
         assert seen(world, redriven).skipped == {"never_told": 1}
+
+    def test_nor_is_order_broken_by_hand(
+        self, world: World, beginning_and_end: tuple[int, int, int]
+    ) -> None:
+        _alert, firing, acknowledgement = beginning_and_end
+
+        def retry(delivery_id: int) -> None:
+            with world.deps.unit_of_work() as work:
+                retry_delivery(work.session, work.events, delivery_id)
+
+        with pytest.raises(Conflict, match="never told"):
+            retry(acknowledgement)
+        retry(firing)
+        with pytest.raises(Conflict, match="waits for an earlier message"):
+            retry(acknowledgement)
+        deliver_all(world)
+        retry(acknowledgement)
+        assert deliver_all(world) == [acknowledgement]
+
+    def test_nor_is_what_was_overtaken_told_by_hand(self, world: World) -> None:
+        alert = world.alert(webhook_ids=[world.webhook()])
+        deliver_all(world)
+        world.acknowledge(alert)
+        (acknowledgement,) = world.claim()
+        world.complete(failed(acknowledgement))
+        world.resolve(alert)
+        for _owed_then_told in range(2):
+            with world.deps.unit_of_work() as work, pytest.raises(Conflict, match="later news"):
+                retry_delivery(work.session, work.events, acknowledgement.id)
+            deliver_all(world)
 
     def test_news_that_comes_while_it_is_open_waits_behind_it(self, world: World) -> None:
         alert = world.alert(webhook_ids=[world.webhook()])

@@ -19,6 +19,8 @@ from tests.services.risks import (
 )
 from tests.services.world import World
 
+pytestmark = pytest.mark.usefixtures("one_hour")
+
 
 def set_health(world: World, webhook_id: int, assignment: str) -> None:
     world.sql(

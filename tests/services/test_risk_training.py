@@ -29,6 +29,8 @@ from tests.services.risks import (
 )
 from tests.services.world import World
 
+pytestmark = pytest.mark.usefixtures("one_hour")
+
 WEBHOOKS = 30
 
 

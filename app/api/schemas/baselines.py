@@ -115,7 +115,12 @@ class LeftOutSchema(Schema):
 class TriedSchema(Schema):
     buckets = fields.Integer(metadata={"description": "Of five minutes each, with samples."})
     off = fields.Integer(metadata={"description": "Of these, off the baseline."})
-    fired = fields.Integer(metadata={"description": "How many times it would have fired."})
+    fired = fields.Integer(
+        metadata={
+            "description": "How many times the operation would have been off the baseline for two"
+            " buckets or more in a row, which is what incidents go by. Alerts come from anomalies."
+        }
+    )
 
 
 class BackTestSchema(TriedSchema):
