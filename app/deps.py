@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 import beat_schedule
+from app.adapters.cache.cache import Cache
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.database import Database
@@ -23,6 +24,8 @@ from app.settings import Settings
 
 HINT_EXPIRES_SECONDS = 10.0
 WORKER_POOL_MAX = 5
+# What declared queries read.
+CACHED_TABLES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Deps:
     cipher: Cipher
     guard: Guard
     broker: QuickRedis
-    cache: QuickRedis | None
+    cache: Cache
+    cache_redis: QuickRedis | None
     queue: HintQueue
     back_pressure: BackPressure
     intake: Intake
@@ -72,8 +76,9 @@ class Deps:
         self.meter.close()
         self.queue.close()
         self.broker.close()
-        if self.cache is not None:
-            self.cache.close()
+        self.cache.close()
+        if self.cache_redis is not None:
+            self.cache_redis.close()
         self.database.close()
 
 
@@ -93,8 +98,13 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
     """Make the dependencies of one process: after the fork, where there is one."""
     pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
     clock = Clock()
+    cache = Cache(clock, ttl=settings.cache_ttl_seconds, max_items=settings.cache_l1_max_items)
     database = Database(
-        settings.database_url, pool_min=min(settings.db_pool_min, pool_max), pool_max=pool_max
+        settings.database_url,
+        pool_min=min(settings.db_pool_min, pool_max),
+        pool_max=pool_max,
+        watched=CACHED_TABLES,
+        on_written=cache.wrote,
     )
     book = SeriesBook(clock)
     return Deps(
@@ -104,7 +114,8 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         cipher=Cipher(settings.encryption_keys),
         guard=Guard(settings.egress_networks),
         broker=QuickRedis(settings.redis_url),
-        cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
+        cache=cache,
+        cache_redis=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
         queue=HintQueue(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),

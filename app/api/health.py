@@ -55,7 +55,9 @@ def ready() -> Response:
 @blueprint.response(200, DeepHealthSchema)
 def deep() -> Response:
     """Every part, each with its own status; 503 only without the database."""
-    parts = status.look_at_parts(deps().database, deps().broker, deps().cache, beat_schedule.LANES)
+    parts = status.look_at_parts(
+        deps().database, deps().broker, deps().cache_redis, beat_schedule.LANES
+    )
     whole = status.worst(parts)
     body = {"status": whole, "timestamp": datetime.now(UTC), "checks": parts}
     response = jsonify(_deep.dump(body))
