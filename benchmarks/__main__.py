@@ -8,6 +8,7 @@ import sys
 from benchmarks import (
     backlog,
     baselines,
+    cache,
     command,
     delivery,
     fairness,
@@ -24,6 +25,7 @@ ALL = (
     schedule.BENCHMARK,
     metrics_in.BENCHMARK,
     baselines.BENCHMARK,
+    cache.BENCHMARK,
 )
 
 if __name__ == "__main__":

@@ -51,12 +51,12 @@ class Cache:
         self._monotonic = clock.monotonic
         self._ttl = ttl
         self._stamps = Stamps()
-        self._memory = Memory(
+        self.memory = Memory(
             self._stamps, clock.monotonic, max_items=max_items, max_bytes=max_bytes
         )
-        self._at_hand = self._memory.get
+        self._at_hand = self.memory.get
         self._second = second
-        self._levels = Levels(clock, self._stamps, self._memory, second, chance)
+        self._levels = Levels(clock, self._stamps, self.memory, second, chance)
         self._bus = Bus(broker_url, self, second) if broker_url else None
         self._flights: Flights[Answer] = Flights()
         self._renewers = ThreadPoolExecutor(RENEWERS, "cache-renewal")
@@ -94,7 +94,7 @@ class Cache:
     def filling(self) -> Iterator["Filling"]:
         """Put many answers in at once. Enter it before any of them is loaded."""
         self._listen()
-        epoch = self._memory.epoch
+        epoch = self.memory.epoch
         generation = self._second.generation() if self._second is not None else None
         filling = Filling(self._monotonic)
         yield filling
@@ -121,7 +121,7 @@ class Cache:
     def drop(self, keys: Iterable[str]) -> int:
         """Forget these: here and in L2 now, in other processes soon. How many there were."""
         keys = list(keys)
-        here = sum(map(self._memory.drop, keys))
+        here = sum(map(self.memory.drop, keys))
         there = self._second.drop(keys) if self._second is not None else 0
         if self._bus is not None:
             self._bus.tell_dropped(keys=keys)
@@ -130,7 +130,7 @@ class Cache:
     def drop_matching(self, pattern: str) -> int:
         """The same for all keys of a pattern (`app.domain.patterns`)."""
         matching = matcher(pattern)
-        here = self._memory.drop_all(matching)
+        here = self.memory.drop_all(matching)
         there = self._second.drop_all(matching) if self._second is not None else 0
         if self._bus is not None:
             self._bus.tell_dropped(patterns=[pattern])
@@ -138,7 +138,7 @@ class Cache:
 
     def clear(self) -> int:
         """The same for everything."""
-        here = self._memory.clear()
+        here = self.memory.clear()
         there = 0
         if self._second is not None:
             self._second.forget_all()
@@ -150,7 +150,7 @@ class Cache:
     def stats(self) -> CacheStats:
         """Of this process; asks L2's server for its own figures."""
         return CacheStats(
-            l1=self._memory.stats(),
+            l1=self.memory.stats(),
             l2=self._second.stats() if self._second is not None else None,
             loads=self._levels.loads,
             load_errors=self._levels.load_errors,
@@ -175,15 +175,15 @@ class Cache:
 
     def hear_dropped(self, keys: Iterable[str], patterns: Iterable[str]) -> None:
         for key in keys:
-            self._memory.drop(key)
+            self.memory.drop(key)
         for pattern in patterns:
-            self._memory.drop_all(matcher(pattern))
+            self.memory.drop_all(matcher(pattern))
 
     def hear_cleared(self) -> None:
-        self._memory.clear()
+        self.memory.clear()
 
     def sweep(self) -> None:
-        self._memory.sweep()
+        self.memory.sweep()
 
     # Beyond L1.
 
@@ -205,7 +205,7 @@ class Cache:
                 if self._monotonic() >= kept.renew_at:
                     self._renew(key, tables, fetch)
                 return kept.answer
-            self._memory.misses += 1
+            self.memory.misses += 1
         name = f"fresh {key}" if fresh else key
         for is_second in (False, True):
             flight, leads = self._flights.board(name)

@@ -44,32 +44,20 @@ class Memory:
         self._monotonic = monotonic
         self._max_items = max_items
         self._items: LRUCache[str, Kept] = LRUCache(max_bytes, getsizeof=_size)
-        self._find = self._items.get
+        # What is right and young: the way of nearly every request. Counts only what it finds.
+        self.get, self._quick_hits = _quick_get(self._items.get, stamps, monotonic)
         self._writing = threading.Lock()
         # Changes when everything is dropped: what was begun before that is not kept after it.
         self.epoch = 0
-        # Whole numbers, added to without a lock: between reading and writing one CPython does not
-        # change threads (it does so at calls and jumps back).
+        # Hits that took a closer look.
         self.hits = 0
         self.misses = 0
         self._evictions = 0
         self._expirations = 0
 
-    def get(self, key: str) -> Kept | None:
-        """What is right and young: the way of nearly every request. Counts only what it finds."""
-        kept = self._find(key)
-        if (
-            kept is not None
-            and kept.checked == self._stamps.version
-            and self._monotonic() < kept.renew_at
-        ):
-            self.hits += 1
-            return kept
-        return None
-
     def look(self, key: str) -> Kept | None:
         """Whatever is kept, be it old or wrong. Counts nothing."""
-        return self._find(key)
+        return self._items.get(key)
 
     def is_right(self, kept: Kept) -> bool:
         """Whether nobody has written since to what it was read from."""
@@ -121,7 +109,7 @@ class Memory:
         return LevelStats(
             len(self._items),
             self._items.current_size(),
-            self.hits,
+            self.hits + self._quick_hits(),
             self.misses,
             self._evictions,
             self._expirations,
@@ -134,6 +122,28 @@ class Memory:
     def _drop(self, keys: Iterable[str]) -> int:
         with self._writing:
             return sum(self._items.pop(key, None) is not None for key in keys)
+
+
+def _quick_get(
+    find: Callable[[str], Kept | None], stamps: Stamps, monotonic: Callable[[], float]
+) -> tuple[Callable[[str], Kept | None], Callable[[], int]]:
+    """L1's get, and how often it found something.
+
+    A closure: its names are cells, which makes it a fifth cheaper than a method (measured). The
+    count needs no lock: CPython does not change threads between reading and writing it, but at
+    calls and jumps back.
+    """
+    hits = 0
+
+    def get(key: str) -> Kept | None:
+        nonlocal hits
+        kept = find(key)
+        if kept is not None and kept.checked == stamps.version and monotonic() < kept.renew_at:
+            hits += 1
+            return kept
+        return None
+
+    return get, lambda: hits
 
 
 def _size(_key: str, kept: Kept) -> int:
