@@ -181,6 +181,9 @@ class Database:
             },
         )
         event.listen(self.engine, "do_connect", self._connect)
+        self._views = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -191,8 +194,7 @@ class Database:
     @contextmanager
     def view(self) -> Iterator[View]:
         """A transaction for questions that all see one state of the database, and which."""
-        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with Session(self._views, expire_on_commit=False) as session, session.begin():
             snapshot, now = session.execute(_SNAPSHOT).one()
             if self._clock is not None:
                 self._clock.set(now)

@@ -69,14 +69,14 @@ class Memory:
         return True
 
     def keep(self, key: str, kept: Kept, epoch: int) -> None:
-        """Unless what is there is better, or it was begun in another epoch."""
+        """Unless what is there was loaded later, or this was begun in another epoch."""
         if not self._max_items or kept.size > self._items.maxsize:
             return
         with self._writing:
             if epoch != self.epoch:
                 return
             there = self._items.peek(key)
-            if there is not None and there.good_until > kept.good_until and self.is_right(there):
+            if there is not None and there.answer.born > kept.answer.born:
                 return
             before = len(self._items) + (there is None)
             self._items.insert(key, kept)
