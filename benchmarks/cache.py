@@ -20,7 +20,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,11 +53,14 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Options:
+    """`has_peer`: whether to install and measure it."""
+
     rounds: int
     passes: int
     entries: int
     callers: int
     commits: int
+    has_peer: bool = True
 
 
 def _never() -> Loaded:
@@ -68,7 +72,7 @@ def _loaded() -> Loaded:
 
 
 def _measure_gets(folder: Path, options: Options) -> list[Gets]:
-    python = venvs.make(folder, PEER)
+    python = venvs.make(folder, PEER) if options.has_peer else None
     cache = Cache(Clock(), ttl=60, max_items=10_000)
 
     def near(passes: int) -> None:
@@ -121,11 +125,23 @@ def _milliseconds(what: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def _measure_many(servers: Servers, options: Options) -> Many:
-    # How long it takes is measured, not whether a request would have waited for it: what is given
-    # up on a busy machine would look fast.
+@contextmanager
+def _patience() -> Iterator[None]:
+    """How long it takes is measured, not whether a request would have waited for it: what is given
+    up on a busy machine would look fast."""
+    before = redis_level.BUDGET_SECONDS, redis_level.BATCH_BUDGET_SECONDS
+    connect = quick_redis.CONNECT_TIMEOUT_SECONDS
     redis_level.BUDGET_SECONDS = redis_level.BATCH_BUDGET_SECONDS = PATIENCE_SECONDS
     quick_redis.CONNECT_TIMEOUT_SECONDS = PATIENCE_SECONDS
+    try:
+        yield
+    finally:
+        redis_level.BUDGET_SECONDS, redis_level.BATCH_BUDGET_SECONDS = before
+        quick_redis.CONNECT_TIMEOUT_SECONDS = connect
+
+
+@_patience()
+def _measure_many(servers: Servers, options: Options) -> Many:
     second = RedisLevel(servers.cache_redis_url, release="benchmark", database="benchmark")
     cache = Cache(Clock(), ttl=60, max_items=0, second=second)
     client = redis.Redis.from_url(servers.cache_redis_url)

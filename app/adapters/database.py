@@ -118,6 +118,10 @@ class _Connection(psycopg.Connection[Any]):
                 row = cursor.execute(_COMMIT_AND_SAY_XID, prepare=False).fetchone()
             xid = row[0] if row else None
             wrote = xid is not None
+        except psycopg.Error as error:
+            # What the server itself refuses to commit is rolled back. Else nobody knows.
+            wrote = error.sqlstate is None or error.sqlstate.startswith(_AWAY_STATES)
+            raise
         finally:
             if wrote:
                 self.on_written(Written(tables, xid))

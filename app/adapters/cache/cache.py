@@ -109,9 +109,9 @@ class Cache:
     def wrote(self, written: Written) -> None:
         """A transaction of this process is over. Returns when this process knows; never waits."""
         if written.xid is None:
-            self.hear_cleared()
+            self.doubt()
             if self._bus is not None:
-                self._bus.tell_cleared()
+                self._bus.tell_doubt()
             return
         news = dict.fromkeys(written.tables, Stamp.of(written.xid))
         self.hear(news)
@@ -181,6 +181,9 @@ class Cache:
 
     def hear_cleared(self) -> None:
         self.memory.clear()
+
+    def doubt(self) -> None:
+        self.memory.doubt()
 
     def sweep(self) -> None:
         self.memory.sweep()

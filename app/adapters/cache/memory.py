@@ -22,7 +22,16 @@ ITEM_OVERHEAD_BYTES = 1024
 class Kept:
     """An answer with the monotonic times of its life, and the version at which it was right."""
 
-    __slots__ = ("answer", "checked", "good_until", "renew_at", "size", "stale_until", "tables")
+    __slots__ = (
+        "answer",
+        "checked",
+        "epoch",
+        "good_until",
+        "renew_at",
+        "size",
+        "stale_until",
+        "tables",
+    )
 
     def __init__(self, answer: Answer, tables: Iterable[str], born: float, life: Life) -> None:
         self.answer = answer
@@ -31,6 +40,7 @@ class Kept:
         self.good_until = born + life.good
         self.stale_until = born + life.stale
         self.checked = -1
+        self.epoch = -1
         self.size = len(answer.entry.body) + ITEM_OVERHEAD_BYTES
 
 
@@ -47,7 +57,7 @@ class Memory:
         # What is right and young: the way of nearly every request. Counts only what it finds.
         self.get, self._quick_hits = _quick_get(self._items.get, stamps, monotonic)
         self._writing = threading.Lock()
-        # Changes when everything is dropped: what was begun before that is not kept after it.
+        # Changes when everything is in doubt: what was begun before that is never right after it.
         self.epoch = 0
         # Hits that took a closer look.
         self.hits = 0
@@ -62,6 +72,8 @@ class Memory:
     def is_right(self, kept: Kept) -> bool:
         """Whether nobody has written since to what it was read from."""
         version = self._stamps.version
+        if kept.epoch != self.epoch:
+            return False
         if kept.checked != version:
             if self._stamps.refute(kept.answer.entry.snapshot, kept.tables):
                 return False
@@ -76,8 +88,9 @@ class Memory:
             if epoch != self.epoch:
                 return
             there = self._items.peek(key)
-            if there is not None and there.answer.born > kept.answer.born:
+            if there is not None and there.epoch == epoch and there.answer.born > kept.answer.born:
                 return
+            kept.epoch = epoch
             before = len(self._items) + (there is None)
             self._items.insert(key, kept)
             self._items.drain(len(self._items) - self._max_items)
@@ -91,10 +104,17 @@ class Memory:
         """Forget the keys for which `matching` is true; how many."""
         return self._drop([key for key in self._all() if matching(key)])
 
-    def clear(self) -> int:
-        """Begin another epoch; how many there were."""
+    def doubt(self) -> None:
+        """News were missed: nothing is right any more, but for when the database is away."""
         with self._writing:
             self.epoch += 1
+        # After the epoch: who looks closer because of it finds the new one.
+        self._stamps.renumber()
+
+    def clear(self) -> int:
+        """Forget everything, also what is being loaded; how many there were."""
+        self.doubt()
+        with self._writing:
             dropped = len(self._items)
             self._items.clear()
             return dropped
