@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
 import beat_schedule
+from app.adapters.cache.cache import Cache
+from app.adapters.cache.redis_level import RedisLevel
 from app.adapters.changes import ChangeFeed
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
@@ -21,9 +25,13 @@ from app.services.intake import Intake
 from app.services.meter import Meter
 from app.services.series import SeriesBook
 from app.settings import Settings
+from app.version import VERSION
+from models.migrate import head
 
 HINT_EXPIRES_SECONDS = 10.0
 WORKER_POOL_MAX = 5
+# What declared queries read.
+CACHED_TABLES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,8 @@ class Deps:
     cipher: Cipher
     guard: Guard
     broker: QuickRedis
-    cache: QuickRedis | None
+    cache: Cache
+    cache_redis: QuickRedis | None
     queue: HintQueue
     changes: ChangeFeed
     back_pressure: BackPressure
@@ -58,7 +67,6 @@ class Deps:
         """
         with self.database.session() as session:
             now = self.database.now(session)
-            self.clock.set(now)
             work = Work(session, now)
             yield work
         for event in dict.fromkeys(work.events):
@@ -78,8 +86,9 @@ class Deps:
         self.queue.close()
         self.changes.close()
         self.broker.close()
-        if self.cache is not None:
-            self.cache.close()
+        self.cache.close()
+        if self.cache_redis is not None:
+            self.cache_redis.close()
         self.database.close()
 
 
@@ -99,8 +108,20 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
     """Make the dependencies of one process: after the fork, where there is one."""
     pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
     clock = Clock()
+    cache = Cache(
+        clock,
+        ttl=settings.cache_ttl_seconds,
+        max_items=settings.cache_l1_max_items,
+        second=_second_level(settings),
+        broker_url=settings.redis_url,
+    )
     database = Database(
-        settings.database_url, pool_min=min(settings.db_pool_min, pool_max), pool_max=pool_max
+        settings.database_url,
+        pool_min=min(settings.db_pool_min, pool_max),
+        pool_max=pool_max,
+        watched=CACHED_TABLES,
+        on_written=cache.wrote,
+        clock=clock,
     )
     book = SeriesBook(clock)
     return Deps(
@@ -110,10 +131,24 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         cipher=Cipher(settings.encryption_keys),
         guard=Guard(settings.egress_networks),
         broker=QuickRedis(settings.redis_url),
-        cache=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
+        cache=cache,
+        cache_redis=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
         queue=HintQueue(settings.redis_url),
         changes=ChangeFeed(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),
         meter=Meter(database, clock, book),
+    )
+
+
+def _second_level(settings: Settings) -> RedisLevel | None:
+    if not settings.cache_redis_url:
+        return None
+    # Two systems that share a Redis by mistake must not read each other's answers.
+    database = urlsplit(settings.database_url)
+    whose = f"{database.hostname}:{database.port}{database.path}"
+    return RedisLevel(
+        settings.cache_redis_url,
+        release=f"{VERSION}-{head()}",
+        database=blake2b(whose.encode(), digest_size=6).hexdigest(),
     )

@@ -8,6 +8,7 @@ import sys
 from benchmarks import (
     backlog,
     baselines,
+    cache,
     command,
     delivery,
     fairness,
@@ -26,6 +27,7 @@ ALL = (
     metrics_in.BENCHMARK,
     baselines.BENCHMARK,
     stream.BENCHMARK,
+    cache.BENCHMARK,
 )
 
 if __name__ == "__main__":

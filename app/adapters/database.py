@@ -1,6 +1,6 @@
 """PostgreSQL: the engine, its limits, and sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +9,15 @@ from typing import Any, cast
 import orjson
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+from app.adapters.clock import Clock
+from app.adapters.written import Written, tables_written
+from app.domain.snapshot import Snapshot
 
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 3
@@ -32,11 +38,97 @@ class PoolUse:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A transaction that only reads, all of it by one snapshot, begun at `now` by PostgreSQL."""
+
+    session: Session
+    snapshot: Snapshot
+    now: datetime
+
+
+_COMMIT_AND_SAY_XID = b"SELECT pg_current_xact_id_if_assigned()::text::bigint; COMMIT"
+_SNAPSHOT = text("SELECT pg_current_snapshot()::text, now()")
+# The server goes, comes, or takes no more connections.
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, rather than refused or gave up a statement."""
+    if isinstance(error, PoolTimeout | InterfaceError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError)
+    return str(state).startswith(_AWAY_STATES)
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """Notes what it writes to. Every statement goes through one, SQLAlchemy's and ours."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> "_Cursor":
+        self._note(query)
+        return super().execute(query, *arguments, **options)
+
+    def executemany(self, query: Any, *arguments: Any, **options: Any) -> None:
+        self._note(query)
+        super().executemany(query, *arguments, **options)
+
+    def copy(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        self._note(statement)
+        return super().copy(statement, *arguments, **options)
+
+    def _note(self, query: Any) -> None:
+        if isinstance(self.connection, _Connection):
+            self.connection.note(query)
+
+
 class _Connection(psycopg.Connection[Any]):
-    """Gives up a server that takes what it is sent and does not answer.
+    """Says what its transactions wrote, and gives up a server that does not answer.
 
     No time-out of TCP helps there: the server's kernel, or a proxy's, acknowledges everything.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.cursor_factory = _Cursor
+        self.watched: Collection[str] = ()
+        self.on_written: Callable[[Written], None] | None = None
+        self._written: set[str] = set()
+
+    def note(self, query: Any) -> None:
+        """This statement is part of the transaction."""
+        if self.watched and isinstance(query, str | bytes):
+            self._written |= tables_written(query)
+
+    def commit(self) -> None:
+        tables = frozenset(self._written.intersection(self.watched))
+        self._written.clear()
+        in_transaction = self.info.transaction_status == TransactionStatus.INTRANS
+        if not tables or not in_transaction or self.on_written is None:
+            super().commit()
+            return
+        xid: int | None = None
+        wrote = True
+        try:
+            with self.cursor() as cursor:
+                # By the simple protocol, so both in one round trip.
+                row = cursor.execute(_COMMIT_AND_SAY_XID, prepare=False).fetchone()
+            xid = row[0] if row else None
+            wrote = xid is not None
+        except psycopg.Error as error:
+            # What the server itself refuses to commit is rolled back. Else nobody knows.
+            wrote = error.sqlstate is None or error.sqlstate.startswith(_AWAY_STATES)
+            raise
+        finally:
+            if wrote:
+                self.on_written(Written(tables, xid))
+
+    def rollback(self) -> None:
+        self._written.clear()
+        super().rollback()
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -52,9 +144,24 @@ class Database:
     """One engine. Make it after the fork: its connections can't be shared by processes."""
 
     def __init__(
-        self, url: str, *, pool_min: int, pool_max: int, statement_timeout: str = "10s"
+        self,
+        url: str,
+        *,
+        pool_min: int,
+        pool_max: int,
+        statement_timeout: str = "10s",
+        watched: Collection[str] = (),
+        on_written: Callable[[Written], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`on_written` hears of each commit that wrote to one of the `watched` tables.
+
+        `clock` is told what time it is whenever PostgreSQL says so to `now` or `view`.
+        """
+        self._clock = clock
         self._pool_max = pool_max
+        self._watched = frozenset(watched)
+        self._on_written = on_written
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_min,
@@ -77,7 +184,10 @@ class Database:
                 "-c timezone=UTC",
             },
         )
-        event.listen(self.engine, "do_connect", _connect)
+        event.listen(self.engine, "do_connect", self._connect)
+        self._views = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -85,9 +195,20 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """A transaction for questions that all see one state of the database, and which."""
+        with Session(self._views, expire_on_commit=False) as session, session.begin():
+            snapshot, now = session.execute(_SNAPSHOT).one()
+            if self._clock is not None:
+                self._clock.set(now)
+            yield View(session, Snapshot.parse(snapshot), now)
+
     def now(self, session: Session) -> datetime:
         """The transaction's time by PostgreSQL's clock, the one that all processes share."""
         moment: datetime = session.execute(text("SELECT now()")).scalar_one()
+        if self._clock is not None:
+            self._clock.set(moment)
         return moment
 
     def pool_use(self) -> PoolUse:
@@ -98,6 +219,13 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _connect(
+        self, _dialect: object, _record: object, arguments: Any, options: Any
+    ) -> _Connection:
+        connection = _Connection.connect(*arguments, **options)
+        connection.watched, connection.on_written = self._watched, self._on_written
+        return connection
 
 
 BY_INDEX = (
@@ -138,7 +266,3 @@ def pipeline(session: Session) -> Iterator[psycopg.Connection[Any]]:
         driver.execute(b"SELECT")
     except psycopg.Error as error:
         raise OperationalError("a pipeline", None, error) from error
-
-
-def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> _Connection:
-    return _Connection.connect(*arguments, **options)

@@ -58,7 +58,7 @@ def deep() -> Response:
     parts = status.look_at_parts(
         deps().database,
         deps().broker,
-        deps().cache,
+        deps().cache_redis,
         beat_schedule.LANES,
         calls_out=deps().settings.heartbeat_url is not None,
     )

@@ -93,7 +93,7 @@ _CLAIM = """
         WHERE {condition} AND w.deleted_at IS NULL
         ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
-    UPDATE pggit.webhook_health_metrics h
+    UPDATE /* unseen */ pggit.webhook_health_metrics h
     -- Its own, and fresh: PostgreSQL's own way to draw one may open a file each time.
     -- No column of an index, so that no index is written: what is leased stays due, and is passed
     -- over.
