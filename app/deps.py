@@ -19,13 +19,13 @@ from app.domain.events import ChecksDue, DeliveriesQueued, Event, JobRequested
 from app.services.back_pressure import BackPressure
 from app.services.intake import Intake
 from app.services.meter import Meter
+from app.services.queries.reader import Reader
+from app.services.queries.registry import TABLES_READ
 from app.services.series import SeriesBook
 from app.settings import Settings
 
 HINT_EXPIRES_SECONDS = 10.0
 WORKER_POOL_MAX = 5
-# What declared queries read.
-CACHED_TABLES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Deps:
     broker: QuickRedis
     cache: Cache
     cache_redis: QuickRedis | None
+    reader: Reader
     queue: HintQueue
     back_pressure: BackPressure
     intake: Intake
@@ -103,19 +104,21 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         settings.database_url,
         pool_min=min(settings.db_pool_min, pool_max),
         pool_max=pool_max,
-        watched=CACHED_TABLES,
+        watched=TABLES_READ,
         on_written=cache.wrote,
     )
     book = SeriesBook(clock)
+    cipher = Cipher(settings.encryption_keys)
     return Deps(
         settings=settings,
         database=database,
         clock=clock,
-        cipher=Cipher(settings.encryption_keys),
+        cipher=cipher,
         guard=Guard(settings.egress_networks),
         broker=QuickRedis(settings.redis_url),
         cache=cache,
         cache_redis=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
+        reader=Reader(cache, database, cipher, beat_schedule.JOBS),
         queue=HintQueue(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),

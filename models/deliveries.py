@@ -155,6 +155,8 @@ class DeliveryRecord(Views):
     redrive_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[Timestamp]
     finished_at: Mapped[Timestamp | None]
+    # Which of the two it is in: a constant for the planner, so that it reads only the one.
+    is_delivered: Mapped[bool]
 
 
 class DeliveryAttempt(Base):

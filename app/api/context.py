@@ -6,8 +6,7 @@ from flask import current_app, g
 
 from app.deps import Deps
 from app.domain.access import Principal
-from app.domain.cursors import encode_cursor
-from app.services.paging import Page, PageRequest
+from app.services.paging import PageRequest
 
 EXTENSION = "tocsin"
 
@@ -23,9 +22,3 @@ def principal() -> Principal:
 def page_request(query: dict[str, Any]) -> PageRequest:
     """Takes `limit` and `cursor` out of a query; what stays are the filters."""
     return PageRequest(query.pop("limit"), query.pop("cursor"))
-
-
-def page_answer(page: "Page[Any]", items: list[Any]) -> dict[str, Any]:
-    """A list as every list is answered; `items` are the page's, ready to be shown."""
-    cursor = None if page.next_before is None else encode_cursor(page.next_before)
-    return {"items": items, "total": page.total, "next_cursor": cursor}

@@ -154,13 +154,11 @@ def list_webhooks(
             )
         ).all()
     )
-    return Page(
+    return page.showing(
         [
             WebhookView(row, statuses.get(row.id, "unknown"), read_headers(cipher, row))
             for row in page.items
-        ],
-        page.total,
-        page.next_before,
+        ]
     )
 
 

@@ -1,0 +1,85 @@
+"""The way to an answer: the cache, or a load."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.adapters.cache.cache import Cache
+from app.adapters.cache.entry import Answer, Loaded
+from app.adapters.cipher import Cipher
+from app.adapters.database import Database
+from app.errors import NotFound
+from app.services.queries.plans import SLOW_MS, Plan, Plans, watching
+from app.services.queries.query import Arguments, Query, Reading
+from app.services.queries.registry import ALL
+from app.services.queries.statistics import QueryStatistics, Tally
+
+
+class Reader:
+    """Answers declared queries. Thread-safe."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        database: Database,
+        cipher: Cipher,
+        schedule: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self._cache = cache
+        self._database = database
+        self._cipher = cipher
+        self._schedule = schedule
+        self._tallies = {name: Tally() for name in ALL}
+        self._plans = Plans()
+
+    def get(self, query: Query, arguments: Arguments, *, fresh: bool = False) -> Answer:
+        """The answer, as JSON in bytes. Who wants it `fresh` has it read now.
+
+        Raises NotFound where there is no such thing, and whatever the load raises.
+        """
+        tally = self._tallies[query.name]
+        try:
+            answer = self._cache.get(
+                query.key(arguments),
+                query.reads,
+                lambda: self._load(query, arguments, tally),
+                ttl=query.ttl,
+                fresh=fresh,
+            )
+        except Exception:
+            tally.failed()
+            raise
+        tally.by_source[answer.source] += 1
+        if answer.entry.negative:
+            raise NotFound(answer.entry.body.decode())
+        return answer
+
+    def statistics(self) -> list[QueryStatistics]:
+        """Of each query that was asked."""
+        told = [tally.told(name) for name, tally in self._tallies.items()]
+        return [one for one in told if one.calls]
+
+    def plans(self) -> list[Plan]:
+        """Of loads that took more than SLOW_MS, the latest first."""
+        return self._plans.told()
+
+    def _load(self, query: Query, arguments: Arguments, tally: Tally) -> Loaded:
+        began = time.perf_counter()
+        with self._database.view() as view, watching(view.session) as watch:
+            reading = Reading(view.session, view.now, self._cipher, self._schedule)
+            try:
+                value = query.load(reading, arguments)
+            except NotFound as error:
+                return Loaded(error.detail.encode(), view.snapshot, view.now, negative=True)
+            body = orjson.dumps(value)
+            took = (time.perf_counter() - began) * 1000
+            if took > SLOW_MS and self._plans.wants(query.name):
+                self._plans.explain(view.session, query.name, view.now, watch, took)
+        tally.loaded(took, _rows_of(value), len(body))
+        return Loaded(body, view.snapshot, view.now)
+
+
+def _rows_of(value: Any) -> int:
+    return len(value["items"]) if isinstance(value, dict) and "items" in value else 1
