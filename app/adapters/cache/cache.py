@@ -147,6 +147,10 @@ class Cache:
             self._bus.tell_cleared()
         return max(here, there)
 
+    def is_refuted(self, answer: Answer, tables: Iterable[str]) -> bool:
+        """Whether somebody is known to have written since to what it was read from."""
+        return self._levels.is_refuted(answer, tuple(tables))
+
     def stats(self) -> CacheStats:
         """Of this process; asks L2's server for its own figures."""
         return CacheStats(
