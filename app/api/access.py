@@ -16,7 +16,7 @@ from flask_jwt_extended import decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
 from app.adapters.cache.entry import Answer
-from app.api.context import deps
+from app.api.context import deps, wants_fresh
 from app.domain.access import Principal, Role, may
 from app.errors import Forbidden, NotFound, TocsinError, Unauthenticated, Unavailable
 from app.services.api_keys import KEY_PREFIX, find_api_key
@@ -216,8 +216,9 @@ def _user(user_id: int, token_id: str, session_id: str) -> Principal:
     revocation may take to be heard of, or longer where it would be heard of otherwise.
     """
     given = {"user_id": user_id, "token_id": token_id, "session_id": session_id}
+    is_exact = request.method not in READS or wants_fresh()
     try:
-        answer = deps().reader.get(PRINCIPAL, given, fresh=request.method not in READS)
+        answer = deps().reader.get(PRINCIPAL, given, fresh=is_exact)
     except NotFound as error:
         raise Unauthenticated(error.detail) from None
     if answer.is_stale:

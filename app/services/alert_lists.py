@@ -113,6 +113,11 @@ def _shown(row: Sequence[Any]) -> dict[str, Any]:
     return shown
 
 
+def page_statement(*, has_cursor: bool, limit: int) -> str:
+    """What a page without filters is read by."""
+    return _page_and_total(frozenset({"before"} if has_cursor else ()), frozenset(), limit + 1)
+
+
 def _ids_of_times(ask: Ask, filters: Mapping[str, Any]) -> dict[str, int]:
     """Between which ids everything is that was created since and until then."""
     found = {}
@@ -148,7 +153,7 @@ def _newest(names: frozenset[str], columns: str, limit: int) -> str:
 
 @lru_cache(STATEMENTS_KNOWN)
 def _page_and_total(
-    of_page: frozenset[str], of_all: frozenset[str], limit: int, searches: bool
+    of_page: frozenset[str], of_all: frozenset[str], limit: int, searches: bool = False
 ) -> str:
     """A page, the counts of its deliveries and the total in one question, with its snapshot.
 
@@ -166,7 +171,7 @@ def _page_and_total(
     return f"""
         WITH page AS MATERIALIZED ({page})
         SELECT t.*, a.*, d.*
-        FROM (SELECT {SNAPSHOT}, count(*), ({estimate}) FROM {counted}) AS t
+        FROM (SELECT {SNAPSHOT}, count(*), ({estimate}) AS reltuples FROM {counted}) AS t
         LEFT JOIN page a ON true
         LEFT JOIN LATERAL (
             SELECT {_COUNTS}

@@ -12,7 +12,7 @@ REMEMBERED_SECONDS = 2.0
 
 
 # As `app.services.tokens.principal_of`; the snapshot comes also where there is nobody.
-_PRINCIPAL = f"""
+STATEMENT = f"""
     SELECT {SNAPSHOT}, u.id, u.username, u.role
     FROM (SELECT) AS always LEFT JOIN pggit.users u
         ON u.id = %(user_id)s AND u.is_active AND NOT EXISTS (
@@ -22,7 +22,7 @@ _PRINCIPAL = f"""
 
 
 def _principal(ask: Asking, arguments: Arguments) -> Seen:
-    ((snapshot, now, user_id, name, role),) = ask(_PRINCIPAL, arguments)
+    ((snapshot, now, user_id, name, role),) = ask(STATEMENT, arguments)
     found = {"id": user_id, "name": name, "role": role}
     nobody = NotFound("This token counts no more.")
     return Seen(nobody if user_id is None else found, Snapshot.parse(snapshot), now)
