@@ -89,8 +89,8 @@ class AlertQuery(PageQuery):
         200,
         1,
         metadata={
-            "description": "Text in the title or the message. For a page 20,000 alerts are searched,"
-            " so one may be short and still not the last."
+            "description": "Text in the title or the message. A page searches 20,000 alerts,"
+            " so it may be short and still not the last."
         },
     )
     since = moment()
