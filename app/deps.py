@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
 import beat_schedule
 from app.adapters.cache.cache import Cache
+from app.adapters.cache.redis_level import RedisLevel
 from app.adapters.cipher import Cipher
 from app.adapters.clock import Clock
 from app.adapters.database import Database
@@ -23,6 +26,8 @@ from app.services.queries.reader import Reader
 from app.services.queries.registry import TABLES_READ
 from app.services.series import SeriesBook
 from app.settings import Settings
+from app.version import VERSION
+from models.migrate import head
 
 HINT_EXPIRES_SECONDS = 10.0
 WORKER_POOL_MAX = 5
@@ -61,7 +66,6 @@ class Deps:
         """
         with self.database.session() as session:
             now = self.database.now(session)
-            self.clock.set(now)
             work = Work(session, now)
             yield work
         for event in dict.fromkeys(work.events):
@@ -99,13 +103,20 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
     """Make the dependencies of one process: after the fork, where there is one."""
     pool_max = min(settings.db_pool_max, WORKER_POOL_MAX) if worker else settings.db_pool_max
     clock = Clock()
-    cache = Cache(clock, ttl=settings.cache_ttl_seconds, max_items=settings.cache_l1_max_items)
+    cache = Cache(
+        clock,
+        ttl=settings.cache_ttl_seconds,
+        max_items=settings.cache_l1_max_items,
+        second=_second_level(settings),
+        broker_url=settings.redis_url,
+    )
     database = Database(
         settings.database_url,
         pool_min=min(settings.db_pool_min, pool_max),
         pool_max=pool_max,
         watched=TABLES_READ,
         on_written=cache.wrote,
+        clock=clock,
     )
     book = SeriesBook(clock)
     cipher = Cipher(settings.encryption_keys)
@@ -123,4 +134,17 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),
         meter=Meter(database, clock, book),
+    )
+
+
+def _second_level(settings: Settings) -> RedisLevel | None:
+    if not settings.cache_redis_url:
+        return None
+    # Two systems that share a Redis by mistake must not read each other's answers.
+    database = urlsplit(settings.database_url)
+    whose = f"{database.hostname}:{database.port}{database.path}"
+    return RedisLevel(
+        settings.cache_redis_url,
+        release=f"{VERSION}-{head()}",
+        database=blake2b(whose.encode(), digest_size=6).hexdigest(),
     )

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.adapters.clock import Clock
 from app.adapters.written import Written, tables_written
 from app.domain.snapshot import Snapshot
 
@@ -61,7 +62,7 @@ def is_away(error: BaseException) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if state is None:
         return isinstance(error, OperationalError)
-    return state.startswith(_AWAY_STATES)
+    return str(state).startswith(_AWAY_STATES)
 
 
 class _Cursor(psycopg.Cursor[Any]):
@@ -103,7 +104,7 @@ class _Connection(psycopg.Connection[Any]):
             self._written |= tables_written(query)
 
     def commit(self) -> None:
-        tables = self._written.intersection(self.watched)
+        tables = frozenset(self._written.intersection(self.watched))
         self._written.clear()
         in_transaction = self.info.transaction_status == TransactionStatus.INTRANS
         if not tables or not in_transaction or self.on_written is None:
@@ -147,8 +148,13 @@ class Database:
         statement_timeout: str = "10s",
         watched: Collection[str] = (),
         on_written: Callable[[Written], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """`on_written` hears of each commit that wrote to one of the `watched` tables."""
+        """`on_written` hears of each commit that wrote to one of the `watched` tables.
+
+        `clock` is told what time it is whenever PostgreSQL says so to `now` or `view`.
+        """
+        self._clock = clock
         self._pool_max = pool_max
         self._watched = frozenset(watched)
         self._on_written = on_written
@@ -188,11 +194,15 @@ class Database:
         engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
         with Session(engine, expire_on_commit=False) as session, session.begin():
             snapshot, now = session.execute(_SNAPSHOT).one()
+            if self._clock is not None:
+                self._clock.set(now)
             yield View(session, Snapshot.parse(snapshot), now)
 
     def now(self, session: Session) -> datetime:
         """The transaction's time by PostgreSQL's clock, the one that all processes share."""
         moment: datetime = session.execute(text("SELECT now()")).scalar_one()
+        if self._clock is not None:
+            self._clock.set(moment)
         return moment
 
     def pool_use(self) -> PoolUse:

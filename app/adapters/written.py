@@ -29,10 +29,13 @@ _DELETES = ("DELETE", "TRUNCATE", "DROP", "MERGE")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Transaction `xid` is over, and has written to these tables (`schema.table`)."""
+    """Transaction `xid` is over, and has written to these tables (`schema.table`).
+
+    None: the connection was lost at the commit, and nobody knows.
+    """
 
     tables: frozenset[str]
-    xid: int
+    xid: int | None
 
 
 @lru_cache(STATEMENTS_KNOWN)

@@ -48,29 +48,29 @@ class Source(StrEnum):
 
 
 class Answer:
-    """An entry, and where it came from."""
+    """An entry, where it came from, and the monotonic time at which it was loaded."""
 
-    __slots__ = ("_born", "_monotonic", "entry", "source")
+    __slots__ = ("_monotonic", "born", "entry", "source")
 
     def __init__(
         self, entry: Entry, source: Source, born: float, monotonic: Callable[[], float]
     ) -> None:
         self.entry = entry
         self.source = source
-        self._born = born
+        self.born = born
         self._monotonic = monotonic
 
     @property
     def age(self) -> float:
         """Seconds since it was loaded, as of now."""
-        return max(0.0, self._monotonic() - self._born)
+        return max(0.0, self._monotonic() - self.born)
 
     @property
     def is_stale(self) -> bool:
         return self.source is Source.STALE
 
     def from_source(self, source: Source) -> "Answer":
-        return Answer(self.entry, source, self._born, self._monotonic)
+        return Answer(self.entry, source, self.born, self._monotonic)
 
 
 def etag_of(body: bytes) -> str:

@@ -7,12 +7,12 @@ so they are counted here, under a lock that only writers take.
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from cachebox import LRUCache
 
 from app.adapters.cache.entry import Answer
 from app.adapters.cache.stamps import Stamps
+from app.adapters.cache.stats import LevelStats
 from app.domain.cache_policy import Life
 
 # What an item costs beside its body: the key, the entry, the snapshot, a place in the list.
@@ -34,18 +34,6 @@ class Kept:
         self.size = len(answer.entry.body) + ITEM_OVERHEAD_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryStats:
-    """Counts since the start; `items` and `bytes` are of now."""
-
-    items: int
-    bytes: int
-    hits: int
-    misses: int
-    evictions: int
-    expirations: int
-
-
 class Memory:
     """Thread-safe. With `max_items` 0 it keeps nothing."""
 
@@ -58,6 +46,8 @@ class Memory:
         self._items: LRUCache[str, Kept] = LRUCache(max_bytes, getsizeof=_size)
         self._find = self._items.get
         self._writing = threading.Lock()
+        # Changes when everything is dropped: what was begun before that is not kept after it.
+        self.epoch = 0
         # Whole numbers, added to without a lock: between reading and writing one CPython does not
         # change threads (it does so at calls and jumps back).
         self.hits = 0
@@ -90,11 +80,13 @@ class Memory:
             kept.checked = version
         return True
 
-    def keep(self, key: str, kept: Kept) -> None:
-        """Unless what is there was loaded later."""
+    def keep(self, key: str, kept: Kept, epoch: int) -> None:
+        """Unless what is there is better, or it was begun in another epoch."""
         if not self._max_items or kept.size > self._items.maxsize:
             return
         with self._writing:
+            if epoch != self.epoch:
+                return
             there = self._items.peek(key)
             if there is not None and there.good_until > kept.good_until and self.is_right(there):
                 return
@@ -103,17 +95,21 @@ class Memory:
             self._items.drain(len(self._items) - self._max_items)
             self._evictions += before - len(self._items)
 
-    def drop(self, key: str) -> None:
-        with self._writing:
-            self._items.pop(key, None)
+    def drop(self, key: str) -> bool:
+        """Whether it was there."""
+        return self._drop([key]) == 1
 
     def drop_all(self, matching: Callable[[str], bool]) -> int:
         """Forget the keys for which `matching` is true; how many."""
         return self._drop([key for key in self._all() if matching(key)])
 
-    def clear(self) -> None:
+    def clear(self) -> int:
+        """Begin another epoch; how many there were."""
         with self._writing:
+            self.epoch += 1
+            dropped = len(self._items)
             self._items.clear()
+            return dropped
 
     def sweep(self) -> None:
         """Forget what is too old to be served even while the database is away."""
@@ -121,8 +117,8 @@ class Memory:
         over = [key for key, kept in self._all().items() if kept.stale_until <= now]
         self._expirations += self._drop(over)
 
-    def stats(self) -> MemoryStats:
-        return MemoryStats(
+    def stats(self) -> LevelStats:
+        return LevelStats(
             len(self._items),
             self._items.current_size(),
             self.hits,

@@ -38,6 +38,9 @@ class Flights(Generic[Cargo]):
         self._lock = threading.Lock()
         self._under_way: dict[str, Flight[Cargo]] = {}
 
+    def __len__(self) -> int:
+        return len(self._under_way)
+
     def board(self, key: str) -> tuple[Flight[Cargo], bool]:
         """The key's flight, and whether you lead it: then land it, and call `over`."""
         with self._lock:
