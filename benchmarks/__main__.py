@@ -13,6 +13,7 @@ from benchmarks import (
     fairness,
     metrics_in,
     probes,
+    rest_list,
     schedule,
 )
 
@@ -24,6 +25,7 @@ ALL = (
     schedule.BENCHMARK,
     metrics_in.BENCHMARK,
     baselines.BENCHMARK,
+    rest_list.BENCHMARK,
 )
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Delivery(Base):
         Index("ix_delivery_leased", "webhook_id", postgresql_where="lease_token IS NOT NULL"),
         Index("ix_delivery_held", "held_behind", postgresql_where="held_behind IS NOT NULL"),
         Index("ix_delivery_failed", "id", postgresql_where="status = 'failed'"),
+        Index("ix_delivery_cancelled", "id", postgresql_where="status = 'cancelled'"),
         Index(
             "ix_delivery_expires",
             "expires_at",

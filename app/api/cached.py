@@ -7,7 +7,7 @@ no-cache` has it read from the database.
 
 from flask import Response, request
 
-from app.api.context import deps
+from app.api.context import deps, wants_fresh
 from app.services.queries.query import Arguments, Query
 
 KEEP_AND_ASK = "private, no-cache"
@@ -18,7 +18,7 @@ STALE_WARNING = '110 tocsin "Response is Stale"'
 
 def answer(query: Query, arguments: Arguments) -> Response:
     """The response for a query: 200, or 304 where the client has it already. Raises NotFound."""
-    found = deps().reader.get(query, arguments, fresh=_wants_fresh())
+    found = deps().reader.get(query, arguments, fresh=wants_fresh())
     entry = found.entry
     headers = {
         "ETag": entry.etag,
@@ -30,10 +30,6 @@ def answer(query: Query, arguments: Arguments) -> Response:
     if _has_already(entry.etag):
         return Response(status=304, headers=headers)
     return Response(entry.body, 200, headers, mimetype="application/json")
-
-
-def _wants_fresh() -> bool:
-    return "no-cache" in request.headers.get("Cache-Control", "").lower()
 
 
 def _has_already(etag: str) -> bool:

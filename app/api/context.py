@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from app.deps import Deps
 from app.domain.access import Principal
@@ -17,6 +17,11 @@ def deps() -> Deps:
 
 def principal() -> Principal:
     return cast("Principal", g.principal)
+
+
+def wants_fresh() -> bool:
+    """Whether the request asks for what the database has now (RFC 9111, 5.2.1.4)."""
+    return "no-cache" in request.headers.get("Cache-Control", "").lower()
 
 
 def page_request(query: dict[str, Any]) -> PageRequest:

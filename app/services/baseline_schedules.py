@@ -45,7 +45,7 @@ _CLAIM = """
         WHERE (leased_until IS NULL OR leased_until <= :now) AND {which}
         ORDER BY next_run_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    UPDATE pggit.baseline_recalc_schedule s
+    UPDATE /* unseen */ pggit.baseline_recalc_schedule s
     SET lease_token = gen_random_uuid(), leased_until = CAST(:now AS timestamptz) + :lease
     FROM due WHERE s.id = due.id
     RETURNING s.id, s.operation, s.lease_token::text, s.frequency_seconds, s.lookback_days,

@@ -151,7 +151,7 @@ _CLAIM = f"""
         ) p
         WHERE t.webhook_id = p.webhook_id
     )
-    UPDATE pggit.alert_delivery_queue q
+    UPDATE /* unseen */ pggit.alert_delivery_queue q
     -- Who has it, this claim's chance, and the row's id. PostgreSQL's own way to draw one may open
     -- a file each time.
     SET lease_token = CAST(%(claim)s || lpad(to_hex(q.id), 16, '0') AS uuid),
@@ -173,7 +173,7 @@ _IN_THIS_ORDER = (
 )
 _RENEW = text(
     """
-    UPDATE pggit.alert_delivery_queue q
+    UPDATE /* unseen */ pggit.alert_delivery_queue q
     SET next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
     FROM unnest(CAST(:ids AS bigint[]), CAST(:tokens AS uuid[])) AS mine (id, token)
     WHERE q.id = mine.id AND q.lease_token = mine.token

@@ -89,7 +89,7 @@ _CLAIM = """
         WHERE {condition} AND w.deleted_at IS NULL
         ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
-    UPDATE pggit.webhook_health_metrics h
+    UPDATE /* unseen */ pggit.webhook_health_metrics h
     -- Its own, and fresh: PostgreSQL's own way to draw one may open a file each time.
     SET lease_token = :chance || h.webhook_id, next_check_at = statement_timestamp()
         + make_interval(secs => 2 * COALESCE(w.timeout_seconds, :timeout) + :margin)

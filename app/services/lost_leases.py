@@ -33,7 +33,7 @@ _FREE = text(
             AND left(lease_token::text, 8) = ANY(:owners)
         ORDER BY id FOR UPDATE SKIP LOCKED
     )
-    UPDATE pggit.alert_delivery_queue q SET next_attempt_at = statement_timestamp()
+    UPDATE /* unseen */ pggit.alert_delivery_queue q SET next_attempt_at = statement_timestamp()
     FROM lost WHERE q.id = lost.id
     """
 )

@@ -13,7 +13,6 @@ from app.errors import NotFound
 from app.services import alert_lists, metrics
 from app.services.meter import DELIVERY_LATENCY
 from app.services.paging import PageRequest
-from app.services.presenters.deliveries import present_listed_alert
 
 HOUR = timedelta(hours=1)
 BARS = 24
@@ -86,10 +85,10 @@ def open_alerts(session: Session, limit: int) -> dict[str, Any]:
         status: alert_lists.list_alerts(session, {"status": status}, PageRequest(limit))
         for status in OPEN
     }
-    rows = [row for page in pages.values() for row in page.items]
-    newest = sorted(rows, key=lambda row: row.id, reverse=True)[:limit]
+    found = [alert for page in pages.values() for alert in page.items]
+    newest = sorted(found, key=lambda alert: int(alert["id"]), reverse=True)[:limit]
     return {
-        "items": [present_listed_alert(row) for row in newest],
+        "items": newest,
         "totals": {
             status: {"count": page.total, "is_exact": page.total_is_exact}
             for status, page in pages.items()

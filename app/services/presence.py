@@ -6,6 +6,7 @@ from sqlalchemy import case, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.adapters.written import UNSEEN
 from models import Worker
 
 # A worker says so every 5 s; one that was silent for three times that counts as gone.
@@ -20,6 +21,7 @@ def i_am_here(
     seen = {"pid": pid, "seen_at": now, "last_claim_at": last_claim_at}
     session.execute(
         insert(Worker)
+        .prefix_with(UNSEEN)
         .values(name=name, lane=lane, started_at=now, **seen)
         .on_conflict_do_update(
             index_elements=[Worker.name],

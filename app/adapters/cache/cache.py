@@ -169,6 +169,10 @@ class Cache:
         if self._bus is not None:
             self._bus.tell_wanted(keys)
 
+    def is_refuted(self, answer: Answer, tables: Iterable[str]) -> bool:
+        """Whether somebody is known to have written since to what it was read from."""
+        return self._levels.is_refuted(answer, tuple(tables))
+
     def stats(self) -> CacheStats:
         """Of this process; asks L2's server for its own figures."""
         return CacheStats(

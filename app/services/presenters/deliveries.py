@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Row
-
 from app.domain.retry import DeliveryStatus
 from app.services.dead_letters import Counts, DeadLetter
 from app.services.deliveries import DeliveryView
 from app.services.redrive import RedriveView
-from app.services.telling import ALERT_FIELDS, alert_data
+from app.services.telling import alert_data
 from models import Alert, DeliveryAttempt
 
 NO_DELIVERIES = {status.value: 0 for status in DeliveryStatus}
@@ -16,14 +14,6 @@ NO_DELIVERIES = {status.value: 0 for status in DeliveryStatus}
 
 def present_alert(alert: Alert, counts: dict[str, int]) -> dict[str, Any]:
     return alert_data(alert) | {"deliveries": NO_DELIVERIES | counts}
-
-
-def present_listed_alert(row: "Row[Any]") -> dict[str, Any]:
-    """A row of a list: the alert's fields, then the counts of its deliveries."""
-    values = row._mapping
-    shown = {name: values[name] for name in ALERT_FIELDS}
-    shown["deliveries"] = {name: values[name] for name in NO_DELIVERIES}
-    return shown
 
 
 def present_delivery(view: DeliveryView) -> dict[str, Any]:

@@ -2,15 +2,24 @@
 
 from typing import Any
 
+from app.adapters.database import Asking
 from app.services import alert_lists, alerts, deliveries, webhooks
-from app.services.paging import Page, PageRequest
+from app.services.paging import Page, PageRequest, page_answer
 from app.services.presenters.deliveries import (
     present_alert,
     present_delivery,
-    present_listed_alert,
 )
 from app.services.queries import tables
-from app.services.queries.query import Arguments, Priority, Query, Reading, listed
+from app.services.queries.query import (
+    Arguments,
+    AtOnce,
+    Priority,
+    Query,
+    Reading,
+    Seen,
+    listed,
+    page_request,
+)
 
 _WITH_COUNTS = frozenset({tables.ALERTS, tables.EVENTS, tables.QUEUE, tables.HISTORY})
 _WITH_ATTEMPTS = frozenset({tables.EVENTS, tables.QUEUE, tables.HISTORY, tables.ATTEMPTS})
@@ -22,8 +31,9 @@ def _alert(reading: Reading, arguments: Arguments) -> dict[str, Any]:
     return present_alert(alert, counts.get(alert.id, {}))
 
 
-def _alerts(reading: Reading, filters: dict[str, Any], request: PageRequest) -> Page[Any]:
-    return alert_lists.list_alerts(reading.session, filters, request)
+def _alerts(ask: Asking, arguments: Arguments) -> Seen:
+    found = alert_lists.page_of_alerts(ask, *page_request(arguments))
+    return Seen(page_answer(found.page, found.page.items), found.snapshot, found.now)
 
 
 def _deliveries(reading: Reading, filters: dict[str, Any], request: PageRequest) -> Page[Any]:
@@ -44,9 +54,7 @@ def _delivery(reading: Reading, arguments: Arguments) -> dict[str, Any]:
     return present_delivery(deliveries.get_delivery(reading.session, arguments["id"]))
 
 
-ALERT_LIST = Query(
-    "alerts.list", _WITH_COUNTS, listed(_alerts, present_listed_alert), priority=Priority.HIGH
-)
+ALERT_LIST = Query("alerts.list", _WITH_COUNTS, AtOnce(_alerts), priority=Priority.HIGH)
 ALERT = Query("alerts.get", _WITH_COUNTS, _alert, priority=Priority.MEDIUM)
 ALERT_DELIVERIES = Query(
     "alerts.deliveries", _WITH_ATTEMPTS | {tables.ALERTS}, listed(_of_alert, present_delivery)

@@ -3,15 +3,17 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, event
+import psycopg
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+
+from app.adapters.database import Statement
 
 SLOW_MS = 200.0
 PLANS_KEPT = 20
@@ -35,45 +37,38 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Statement:
-    text: str
-    parameters: Any
-    began: float
-    took: float = 0.0
-
-
-@dataclass(slots=True)
 class Watch:
     """The statements of one load."""
 
-    statements: list[_Statement] = field(default_factory=list)
-
-    @property
-    def slowest(self) -> _Statement | None:
-        return max(self.statements, key=lambda one: one.took, default=None)
+    statements: list[Statement] = field(default_factory=list)
 
 
-@contextmanager
-def watching(session: Session) -> Iterator[Watch]:
-    """Notes the statements that a session makes in this block."""
-    watch, connection = Watch(), session.connection()
+class Statements:
+    """Notes the statements that a thread makes while it watches."""
 
-    def before(
-        _connection: Connection, _cursor: Any, text: str, parameters: Any, *_more: Any
-    ) -> None:
-        watch.statements.append(_Statement(text, parameters, time.perf_counter()))
+    def __init__(self, engine: Engine) -> None:
+        self._own = threading.local()
+        event.listen(engine, "before_cursor_execute", self._before)
+        event.listen(engine, "after_cursor_execute", self._after)
 
-    def after(*_ignored: Any) -> None:
-        last = watch.statements[-1]
-        last.took = time.perf_counter() - last.began
+    @contextmanager
+    def watching(self) -> Iterator[Watch]:
+        watch = self._own.watch = Watch()
+        try:
+            yield watch
+        finally:
+            self._own.watch = None
 
-    event.listen(connection, "before_cursor_execute", before)
-    event.listen(connection, "after_cursor_execute", after)
-    try:
-        yield watch
-    finally:
-        event.remove(connection, "before_cursor_execute", before)
-        event.remove(connection, "after_cursor_execute", after)
+    def _before(self, _connection: Any, _cursor: Any, text: str, values: Any, *_more: Any) -> None:
+        watch: Watch | None = getattr(self._own, "watch", None)
+        if watch is not None:
+            watch.statements.append(Statement(text, values))
+            self._own.began = time.perf_counter()
+
+    def _after(self, *_ignored: Any) -> None:
+        watch: Watch | None = getattr(self._own, "watch", None)
+        if watch is not None and watch.statements:
+            watch.statements[-1].took = time.perf_counter() - self._own.began
 
 
 class Plans:
@@ -94,18 +89,20 @@ class Plans:
             return True
 
     def explain(
-        self, session: Session, query: str, now: datetime, watch: Watch, load_ms: float
+        self,
+        query: str,
+        now: datetime,
+        load_ms: float,
+        statements: Sequence[Statement],
+        ask: Callable[[str, Any], Sequence[Any]],
     ) -> None:
-        """Keep the plan of the slowest statement. What can't be explained is left out."""
-        slowest = watch.slowest
+        """Keep the plan of the slowest of these. What can't be explained is left out."""
+        slowest = max(statements, key=lambda one: one.took, default=None)
         if slowest is None:
             return
         try:
-            rows = session.connection().exec_driver_sql(
-                f"EXPLAIN {slowest.text}", slowest.parameters
-            )
-            lines = [str(row[0]) for row in rows]
-        except SQLAlchemyError:
+            lines = [str(row[0]) for row in ask(f"EXPLAIN {slowest.text}", slowest.values)]
+        except (SQLAlchemyError, psycopg.Error):
             return
         plan = Plan(query, now, load_ms, slowest.took * 1000, " ".join(slowest.text.split()), lines)
         with self._lock:

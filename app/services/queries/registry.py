@@ -6,19 +6,19 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from app.errors import NotFound
-from app.services.queries import alerts, analytics, dashboard, routing, webhooks
+from app.services.queries import alerts, analytics, dashboard, routing, tokens, webhooks
 from app.services.queries.query import Query
 
 ALL = {
     query.name: query
-    for module in (alerts, webhooks, routing, analytics, dashboard)
+    for module in (alerts, webhooks, routing, analytics, dashboard, tokens)
     for query in module.QUERIES
 }
 TABLES_READ = frozenset().union(*(query.reads for query in ALL.values()))
 
 # What of the arguments is not a text.
 _TYPES: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("limit", "cursor", "id", "alert_id", "webhook_id", "step"), int),
+    **dict.fromkeys(("limit", "cursor", "id", "alert_id", "webhook_id", "user_id", "step"), int),
     **dict.fromkeys(("since", "until"), datetime.fromisoformat),
     "is_active": lambda text: text == "True",
     "agg": lambda text: text.split(","),

@@ -25,9 +25,17 @@ def upgrade() -> None:
         "CREATE OR REPLACE VIEW pggit.deliveries AS "
         + QUEUED.format(queued=", false AS is_delivered", delivered=", true")
     )
+    op.create_index(
+        "ix_delivery_cancelled",
+        "alert_delivery_queue",
+        ["id"],
+        schema="pggit",
+        postgresql_where="status = 'cancelled'",
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_delivery_cancelled", "alert_delivery_queue", schema="pggit")
     # A view can be given columns, and loses none.
     op.execute("DROP VIEW pggit.deliveries")
     op.execute("CREATE VIEW pggit.deliveries AS " + QUEUED.format(queued="", delivered=""))
