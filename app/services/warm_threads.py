@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 # Longer than that nobody waits for a cache: it fills by itself.
 START_SECONDS = 5.0
+LISTEN_SECONDS = 1.0
 ASKER_WAITS_SECONDS = 0.5
 ROUND_SECONDS = 5.0
 
@@ -39,6 +40,8 @@ class WarmStart:
 
     def _run(self) -> None:
         try:
+            # Who begins to listen forgets what it has: it may have missed something.
+            self._warmer.listen(LISTEN_SECONDS)
             keys = [key for priority in Priority for key in self._warmer.asked_lately(priority)]
             warmed = self._warmer.warm(keys, within=START_SECONDS, ahead=0.0)
         except Exception:

@@ -39,6 +39,7 @@ LIMITS = range(1, 101)
 # A round is over before the next one begins.
 ROUND_PART = 0.8
 BY_HAND_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,12 @@ class Warmer:
             for key in keys
             if (query := _query_of(key)) is not None and query.priority is priority
         ][:MAX_KEYS]
+
+    def listen(self, within: float) -> None:
+        """Returns when this process hears of what others write, or after `within` seconds."""
+        due = time.monotonic() + within
+        while not self._cache.listens() and time.monotonic() < due:
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     def warm_round(self, priority: Priority) -> Warmed:
         """A round in a process that answers nobody: into L2, or by the web processes."""
