@@ -14,6 +14,7 @@ from app.api import (
     api_keys,
     auth,
     baselines,
+    cache,
     deliveries,
     errors,
     explain,
@@ -62,6 +63,7 @@ RESOURCES = (
     anomalies,
     prediction,
     jobs,
+    cache,
     system,
 )
 

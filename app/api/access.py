@@ -126,6 +126,10 @@ ACCESS: dict[str, Role | None] = {
     "jobs.list_jobs": Role.VIEWER,
     "jobs.list_executions": Role.VIEWER,
     "jobs.run_job": Role.OPERATOR,
+    "cache.get_stats": Role.VIEWER,
+    "cache.get_health": Role.VIEWER,
+    "cache.warm": Role.OPERATOR,
+    "cache.invalidate": Role.OPERATOR,
     "system.info": Role.VIEWER,
     "web.docs": PUBLIC,
     "web.docs_asset": PUBLIC,
@@ -228,7 +232,7 @@ def _user(user_id: int, token_id: str, session_id: str) -> Principal:
 
 
 def _check_still_trusted(answer: Answer) -> None:
-    hears = deps().cache.stats().is_listening
+    hears = deps().cache.listens()
     if answer.age > REVOKED_WITHIN_SECONDS and not hears:
         raise Unavailable(
             "Nobody can say now whether this token counts.", retry_after_seconds=AGAIN_SECONDS

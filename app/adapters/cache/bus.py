@@ -8,7 +8,7 @@ and it says so. Both start when they are first needed, so after any fork.
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -41,6 +41,9 @@ class Ears(Protocol):
     def hear_cleared(self) -> None:
         """Everything was dropped, or news may have been missed."""
 
+    def hear_wanted(self, keys: Sequence[str]) -> None:
+        """Answers under these keys will be asked for."""
+
     def sweep(self) -> None: ...
 
 
@@ -52,6 +55,8 @@ class _Word:
     keys: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
     cleared: bool = False
+    # Told once at most: nothing is wrong where it was not heard.
+    wanted: set[str] = field(default_factory=set)
     # Of L2, which is told by itself.
     second: dict[str, Stamp] = field(default_factory=dict)
     second_cleared: bool = False
@@ -61,7 +66,7 @@ class _Word:
 
     @property
     def for_others(self) -> bool:
-        return bool(self.stamps or self.keys or self.patterns or self.cleared)
+        return bool(self.stamps or self.keys or self.patterns or self.cleared or self.wanted)
 
     def add(self, other: "_Word") -> None:
         for mine, theirs in ((self.stamps, other.stamps), (self.second, other.second)):
@@ -70,6 +75,7 @@ class _Word:
         self.keys |= other.keys
         self.patterns |= other.patterns
         self.cleared |= other.cleared
+        self.wanted |= other.wanted
         self.second_cleared |= other.second_cleared
         if len(self.keys) + len(self.patterns) > MAX_KEYS_WAITING:
             self.keys, self.patterns, self.cleared = set(), set(), True
@@ -107,6 +113,9 @@ class Bus:
 
     def tell_cleared(self) -> None:
         self._leave(_Word(cleared=True, second_cleared=self._second is not None))
+
+    def tell_wanted(self, keys: Iterable[str]) -> None:
+        self._leave(_Word(wanted=set(keys)))
 
     def listen(self) -> None:
         """Begin to, if that is not so yet."""
@@ -208,6 +217,7 @@ class Bus:
                 return
             news = {table: Stamp.parse(text) for table, text in said["stamps"].items()}
             keys, patterns, cleared = said["keys"], said["patterns"], said["cleared"]
+            wanted = said["wanted"]
         except (ValueError, KeyError, AttributeError, TypeError):
             # Of another release, perhaps. Whatever it says, nothing is right for sure.
             self._ears.hear_cleared()
@@ -218,6 +228,8 @@ class Bus:
             self._ears.hear_dropped(keys, patterns)
         if cleared:
             self._ears.hear_cleared()
+        if wanted:
+            self._ears.hear_wanted(wanted)
 
 
 def _encode(word: _Word, me: str) -> bytes:
@@ -228,5 +240,6 @@ def _encode(word: _Word, me: str) -> bytes:
             "keys": sorted(word.keys),
             "patterns": sorted(word.patterns),
             "cleared": word.cleared,
+            "wanted": sorted(word.wanted),
         }
     )

@@ -11,6 +11,7 @@ from app.adapters.cache.entry import Answer, Loaded
 from app.adapters.cipher import Cipher
 from app.adapters.database import Asking, Database, Statement
 from app.errors import NotFound
+from app.services.queries.asked import Asked
 from app.services.queries.plans import SLOW_MS, Plan, Plans, Statements
 from app.services.queries.query import Arguments, AtOnce, Query, Reading, Seen
 from app.services.queries.registry import ALL
@@ -26,11 +27,13 @@ class Reader:
         database: Database,
         cipher: Cipher,
         schedule: Mapping[str, Mapping[str, Any]],
+        asked: Asked,
     ) -> None:
         self._cache = cache
         self._database = database
         self._cipher = cipher
         self._schedule = schedule
+        self._asked = asked
         self._tallies = {name: Tally() for name in ALL}
         self._plans = Plans()
         self._statements = Statements(database.engine)
@@ -41,13 +44,17 @@ class Reader:
         Raises NotFound where there is no such thing, and whatever the load raises.
         """
         tally = self._tallies[query.name]
+        key = query.key(arguments)
+        if query.priority is not None:
+            self._asked.note(key)
         try:
             answer = self._cache.get(
-                query.key(arguments),
+                key,
                 query.reads,
                 lambda: self._load(query, arguments, tally),
                 ttl=query.ttl,
                 fresh=fresh,
+                shared=query.shared,
             )
         except Exception:
             tally.failed()
@@ -56,6 +63,10 @@ class Reader:
         if answer.entry.negative:
             raise NotFound(answer.entry.body.decode())
         return answer
+
+    def load(self, query: Query, arguments: Arguments) -> Loaded:
+        """The answer from the database, past the cache."""
+        return self._load(query, arguments, self._tallies[query.name])
 
     def is_refuted(self, query: Query, answer: Answer) -> bool:
         """Whether something was written since that the answer does not have in it."""
