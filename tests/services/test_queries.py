@@ -9,8 +9,8 @@ import pytest
 from marshmallow import Schema
 from sqlalchemy import event
 
+from app.adapters.asking import Asking
 from app.adapters.cache.entry import Source
-from app.adapters.database import Asking
 from app.api.schemas import (
     alerts,
     anomalies,
