@@ -1,4 +1,4 @@
-"""Questions without a transaction: what they leave behind, and what they do on a dead connection."""
+"""Questions without a transaction: what they leave behind, also where something goes wrong."""
 
 from collections.abc import Iterator
 
