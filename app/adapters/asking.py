@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -51,7 +51,7 @@ class Asking:
         """The rows. Parameters are the driver's: `%(name)s`."""
         began = time.perf_counter()
         cursor = self._driver.cursor(binary=True)
-        rows = cursor.execute(cast("LiteralString", statement), values).fetchall()
+        rows = cursor.execute(statement, values).fetchall()
         self.asked.append(Statement(statement, values, time.perf_counter() - began))
         return rows
 
@@ -64,7 +64,7 @@ class Questions:
         self._own = threading.local()
         self._answered_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
         self._ask_for_life = engine.dialect.do_ping
-        engine.dialect.do_ping = self._ping  # type: ignore[method-assign]
+        engine.dialect.do_ping = self._ping  # type: ignore[assignment, method-assign]
 
     def ask(self, work: Callable[[Asking], Answer]) -> Answer:
         """Run `work`, which only reads; a second time where its connection turns out to be dead.

@@ -120,7 +120,7 @@ def tables_of(world: World, statement: str, values: Any) -> set[str]:
             for node in _nodes(plan[0]["Plan"])
             if "Relation Name" in node
         }
-        parents = dict(
+        parents: dict[str, str] = dict(
             connection.exec_driver_sql(
                 "SELECT inhrelid::regclass::text, inhparent::regclass::text FROM pg_inherits"
             ).all()
