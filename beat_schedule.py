@@ -82,6 +82,30 @@ JOBS: Final[dict[str, Job]] = {
         "lane": "jobs",
         "description": "Delete history that is past its retention.",
     },
+    "cache-warm-critical": {
+        "task": "cache.warm_critical",
+        "interval_seconds": 10,
+        "lane": "jobs",
+        "description": "Warm what a dashboard shows, if somebody looked lately.",
+    },
+    "cache-warm-high": {
+        "task": "cache.warm_high",
+        "interval_seconds": 30,
+        "lane": "jobs",
+        "description": "Warm the lists that people begin with, if somebody looked lately.",
+    },
+    "cache-warm-medium": {
+        "task": "cache.warm_medium",
+        "interval_seconds": 300,
+        "lane": "jobs",
+        "description": "Warm what was looked at one by one.",
+    },
+    "cache-warm-low": {
+        "task": "cache.warm_low",
+        "interval_seconds": 900,
+        "lane": "jobs",
+        "description": "Warm what is seldom looked at, and takes long.",
+    },
     "predict-risk": {
         "task": "risk.predict",
         "interval_seconds": 300,

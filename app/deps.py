@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.orm import Session
 
 import beat_schedule
+from app.adapters.cache.board import Board
 from app.adapters.cache.cache import Cache
 from app.adapters.cache.redis_level import RedisLevel
 from app.adapters.changes import ChangeFeed
@@ -21,17 +22,22 @@ from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
 from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event, JobRequested
 from app.services.back_pressure import BackPressure
+from app.services.cache_reports import Reporter
 from app.services.intake import Intake
 from app.services.meter import Meter
+from app.services.queries.asked import Asked
+from app.services.queries.query import Priority
+from app.services.queries.reader import Reader
+from app.services.queries.registry import TABLES_READ
 from app.services.series import SeriesBook
+from app.services.warm_threads import WantedThread, WarmStart
+from app.services.warming import Warmer
 from app.settings import Settings
 from app.version import VERSION
 from models.migrate import head
 
 HINT_EXPIRES_SECONDS = 10.0
 WORKER_POOL_MAX = 5
-# What declared queries read.
-CACHED_TABLES: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,12 @@ class Deps:
     broker: QuickRedis
     cache: Cache
     cache_redis: QuickRedis | None
+    reader: Reader
+    board: Board
+    warmer: Warmer
+    warm_start: WarmStart
+    wanted: WantedThread
+    reporter: Reporter
     queue: HintQueue
     changes: ChangeFeed
     back_pressure: BackPressure
@@ -86,6 +98,9 @@ class Deps:
         self.queue.close()
         self.changes.close()
         self.broker.close()
+        self.reporter.close()
+        self.wanted.close()
+        self.board.close()
         self.cache.close()
         if self.cache_redis is not None:
             self.cache_redis.close()
@@ -119,26 +134,45 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
         settings.database_url,
         pool_min=min(settings.db_pool_min, pool_max),
         pool_max=pool_max,
-        watched=CACHED_TABLES,
+        watched=TABLES_READ,
         on_written=cache.wrote,
         clock=clock,
     )
     book = SeriesBook(clock)
+    cipher = Cipher(settings.encryption_keys)
+    asked = Asked(lambda: clock.now().timestamp())
+    reader = Reader(cache, database, cipher, beat_schedule.JOBS, asked)
+    board = Board(settings.redis_url)
+    warmer = Warmer(cache, reader, asked, board, clock, _warmed_every())
+    wanted = WantedThread(warmer)
+    if not worker:
+        cache.on_wanted = wanted.want
+    kind = "worker" if worker else "web"
     return Deps(
         settings=settings,
         database=database,
         clock=clock,
-        cipher=Cipher(settings.encryption_keys),
+        cipher=cipher,
         guard=Guard(settings.egress_networks),
         broker=QuickRedis(settings.redis_url),
         cache=cache,
         cache_redis=QuickRedis(settings.cache_redis_url) if settings.cache_redis_url else None,
+        reader=reader,
+        board=board,
+        warmer=warmer,
+        warm_start=WarmStart(warmer),
+        wanted=wanted,
+        reporter=Reporter(kind, cache, reader, asked, board, clock),
         queue=HintQueue(settings.redis_url),
         changes=ChangeFeed(settings.redis_url),
         back_pressure=BackPressure(clock, settings.queue_limit),
         intake=Intake(clock, book, settings.metric_series_limit, settings.metric_inbox_limit),
         meter=Meter(database, clock, book),
     )
+
+
+def _warmed_every() -> dict[Priority, float]:
+    return {one: beat_schedule.JOBS[f"cache-warm-{one}"]["interval_seconds"] for one in Priority}
 
 
 def _second_level(settings: Settings) -> RedisLevel | None:

@@ -14,6 +14,7 @@ from app.api import (
     api_keys,
     auth,
     baselines,
+    cache,
     deliveries,
     errors,
     explain,
@@ -73,6 +74,7 @@ RESOURCES = (
     anomalies,
     prediction,
     jobs,
+    cache,
     system,
 )
 
@@ -88,7 +90,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     CORS(
         app,
         resources={"/api/*": {"origins": list(settings.cors_origins)}},
-        expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Remaining", "RateLimit-Reset"],
+        expose_headers=[
+            "X-Request-ID",
+            "Retry-After",
+            "RateLimit-Remaining",
+            "RateLimit-Reset",
+            "ETag",
+            "Age",
+            "Warning",
+        ],
     )
 
     # In this order: an id and limits, who it is, how often, and whether they may.

@@ -14,6 +14,7 @@ from benchmarks import (
     fairness,
     metrics_in,
     probes,
+    rest_list,
     schedule,
     stream,
 )
@@ -28,6 +29,7 @@ ALL = (
     baselines.BENCHMARK,
     stream.BENCHMARK,
     cache.BENCHMARK,
+    rest_list.BENCHMARK,
 )
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from benchmarks.processes import ROOT
 
 TABLE = "benchmark.numbers"
 THREADS = (1, 4)
-PEER = "cachetools"
+PEER = Path(__file__).parent / "peers" / "ttl_cache.txt"
 PATIENCE_SECONDS = 20.0
 
 
@@ -71,8 +71,8 @@ def _loaded() -> Loaded:
     return Loaded(VALUE, Snapshot(10, 10), datetime.now(UTC))
 
 
-def _measure_gets(folder: Path, options: Options) -> list[Gets]:
-    python = venvs.make(folder, PEER) if options.has_peer else None
+def _measure_gets(options: Options) -> list[Gets]:
+    python = _peer() if options.has_peer else None
     cache = Cache(Clock(), ttl=60, max_items=10_000)
 
     def near(passes: int) -> None:
@@ -112,6 +112,14 @@ def _measure_gets(folder: Path, options: Options) -> list[Gets]:
         say(f"cache, gets by {threads} threads are measured")
     cache.close()
     return measured
+
+
+def _peer() -> Path | None:
+    """Its interpreter; None where pip can't get it."""
+    try:
+        return venvs.python_of("cachetools", PEER)
+    except venvs.NotInstalled:
+        return None
 
 
 def _ask_peer(python: Path, passes: int, threads: int) -> Any:
@@ -255,7 +263,7 @@ def _measure_commits(url: str, options: Options) -> Commits:
     return commits
 
 
-def run(servers: Servers, folder: Path, options: Options) -> CacheReport:
+def run(servers: Servers, options: Options) -> CacheReport:
     began_at = datetime.now(UTC)
     about = machine.describe(servers.database_url, servers.redis_url)
     url = servers.database_url.replace("postgresql://", "postgresql+psycopg://")
@@ -268,7 +276,7 @@ def run(servers: Servers, folder: Path, options: Options) -> CacheReport:
         return CacheReport(
             began_at=began_at.isoformat(),
             machine=about,
-            gets=_measure_gets(folder, options),
+            gets=_measure_gets(options),
             many=_measure_many(servers, options),
             flight=_measure_flight(database, options),
             commits=_measure_commits(url, options),
@@ -289,10 +297,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(servers: Servers, folder: Path, given: argparse.Namespace) -> CacheReport:
+def _measure(servers: Servers, _folder: Path, given: argparse.Namespace) -> CacheReport:
     return run(
         servers,
-        folder,
         Options(given.rounds, given.passes, given.entries, given.callers, given.commits),
     )
 

@@ -17,7 +17,7 @@ Besides, single messages: from sending one until the last of all readers has it.
 Then sockets are held while four clients ask GET /api/v1/auth/me as fast as they are answered, and
 figures and 20 alerts a second go out to all of them; before that, the same without sockets.
 
-The peer comes from the package index, into an environment of its own that is removed at the end.
+The peer comes from the package index, into an environment of its own.
 All of it shares this machine's processors.
 """
 
@@ -27,7 +27,6 @@ import subprocess
 import sys
 import threading
 import time
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,8 +48,9 @@ from benchmarks.figures import percentile
 from benchmarks.processes import ROOT, running, wait_for
 from benchmarks.stream_report import Held, Round, StreamReport
 from benchmarks.tocsin import settings_for
+from benchmarks.venvs import python_of
 
-PEER = "websockets==15.0.1"
+PEERS = Path(__file__).parent / "peers"
 MESSAGE_BYTES = 1000
 SINGLES = 50
 CLIENTS = 4
@@ -122,14 +122,11 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _peer(folder: Path) -> Iterator[tuple[str, Send]]:
+def _peer() -> Iterator[tuple[str, Send]]:
     """Its URL, and what makes it broadcast so many messages."""
-    python = folder / "peer" / "bin" / "python"
-    if not python.exists():
-        venv.create(python.parents[1], with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PEER], check=True)
+    python = python_of("websockets", PEERS / "websockets_broadcast.txt")
     process = subprocess.Popen(
-        [python, str(ROOT / "benchmarks/peers/websockets_broadcast.py")],
+        [python, str(PEERS / "websockets_broadcast.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -248,7 +245,7 @@ def measure(servers: Servers, folder: Path, given: argparse.Namespace) -> Stream
         _publish(client, count)
 
     rounds: list[Round] = []
-    with _web(settings), _peer(folder) as (peer_url, peer_send):
+    with _web(settings), _peer() as (peer_url, peer_send):
         client.set(SEQ, int(time.time() * 1000), nx=True)
         for _round in range(options.rounds):
             rounds.append(_measure("tocsin", url, send, options))

@@ -61,6 +61,7 @@ class Delivery(Base):
         Index("ix_delivery_leased", "webhook_id", postgresql_where="lease_token IS NOT NULL"),
         Index("ix_delivery_held", "held_behind", postgresql_where="held_behind IS NOT NULL"),
         Index("ix_delivery_failed", "id", postgresql_where="status = 'failed'"),
+        Index("ix_delivery_cancelled", "id", postgresql_where="status = 'cancelled'"),
         Index(
             "ix_delivery_expires",
             "expires_at",
@@ -155,6 +156,8 @@ class DeliveryRecord(Views):
     redrive_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[Timestamp]
     finished_at: Mapped[Timestamp | None]
+    # Which of the two it is in: a constant for the planner, so that it reads only the one.
+    is_delivered: Mapped[bool]
 
 
 class DeliveryAttempt(Base):

@@ -18,6 +18,7 @@ celery = Celery(
         "tasks.health",
         "tasks.housekeeping",
         "tasks.prediction",
+        "tasks.warming",
     ],
 )
 celery.conf.update(

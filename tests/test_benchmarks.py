@@ -226,7 +226,7 @@ def test_the_cache_is_measured_and_every_answer_looked_at(
 ) -> None:
     options = cache.Options(2, 2, entries=300, callers=50, commits=3, has_peer=False)
 
-    report = cache.run(own_database, tmp_path, options)
+    report = cache.run(own_database, options)
 
     assert report.voids == []
     assert report.flight.queries == 1

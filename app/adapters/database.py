@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.adapters.asking import Answer, Asking, Questions
 from app.adapters.clock import Clock
 from app.adapters.written import Written, tables_written
 from app.domain.snapshot import Snapshot
@@ -48,7 +49,8 @@ class View:
 
 
 _COMMIT_AND_SAY_XID = b"SELECT pg_current_xact_id_if_assigned()::text::bigint; COMMIT"
-_SNAPSHOT = text("SELECT pg_current_snapshot()::text, now()")
+SNAPSHOT = "pg_current_snapshot()::text, now()"
+_SNAPSHOT = text(f"SELECT {SNAPSHOT}")
 # The server goes, comes, or takes no more connections.
 _AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 
@@ -188,6 +190,7 @@ class Database:
         self._views = self.engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+        self._questions = Questions(self.engine)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -203,6 +206,10 @@ class Database:
             if self._clock is not None:
                 self._clock.set(now)
             yield View(session, Snapshot.parse(snapshot), now)
+
+    def ask(self, work: Callable[[Asking], Answer]) -> Answer:
+        """See `Questions.ask`."""
+        return self._questions.ask(work)
 
     def now(self, session: Session) -> datetime:
         """The transaction's time by PostgreSQL's clock, the one that all processes share."""

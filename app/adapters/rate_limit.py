@@ -6,15 +6,17 @@ nor closed.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
+import redis
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from redis import RedisError
 
 from app.adapters.breaker import Breaker
 from app.adapters.quick_redis import REST_SECONDS, quick_options
+
+_HIT = Path(__file__).with_name("rate_limit.lua").read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +36,36 @@ class RateLimiter:
         self._window = window_seconds
         self._processes = processes
         self._breaker = Breaker(REST_SECONDS)
-        self._shared = MovingWindowRateLimiter(
-            RedisStorage(
-                redis_url,
-                wrap_exceptions=True,
-                **quick_options(),
-            )
-        )
+        # Both questions, whether and how much, in one script: a request waits for Redis once.
+        self._hit = redis.Redis.from_url(redis_url, **quick_options()).register_script(_HIT)
         self._own = MovingWindowRateLimiter(MemoryStorage())
 
     def hit(self, who: str, limit: int) -> Verdict:
         """Count a request of `who` against `limit` per window."""
-        item = RateLimitItemPerSecond(limit, self._window)
         if self._breaker.allows():
             try:
-                verdict = self._count(self._shared, item, who)
-            except (StorageError, RedisError):
+                verdict = self._count_together(who, limit)
+            except redis.RedisError:
                 self._breaker.failed()
             else:
                 self._breaker.succeeded()
                 return verdict
-        part = RateLimitItemPerSecond(max(1, limit // self._processes), self._window)
-        return self._count(self._own, part, who)
+        return self._count_alone(who, max(1, limit // self._processes))
 
-    def _count(self, limiter: MovingWindowRateLimiter, item: RateLimitItem, who: str) -> Verdict:
-        allowed = limiter.hit(item, who)
-        stats = limiter.get_window_stats(item, who)
-        reset = max(1, round(stats.reset_time - time.time() + 0.5))
-        return Verdict(allowed, item.amount, stats.remaining, reset)
+    def _count_together(self, who: str, limit: int) -> Verdict:
+        now = time.time()
+        allowed, count, oldest = self._hit(
+            [f"tocsin:rate:{who}/{limit}/{self._window}"], [now, self._window, limit]
+        )
+        return self._verdict(bool(allowed), limit, limit - count, float(oldest) + self._window)
+
+    def _count_alone(self, who: str, limit: int) -> Verdict:
+        item = RateLimitItemPerSecond(limit, self._window)
+        allowed = self._own.hit(item, who)
+        stats = self._own.get_window_stats(item, who)
+        return self._verdict(allowed, limit, stats.remaining, stats.reset_time)
+
+    @staticmethod
+    def _verdict(allowed: bool, limit: int, remaining: int, resets_at: float) -> Verdict:
+        reset = max(1, round(resets_at - time.time() + 0.5))
+        return Verdict(allowed, limit, remaining, reset)

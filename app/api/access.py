@@ -3,19 +3,26 @@
 An endpoint that the table doesn't name is refused at boot, so nothing is open by mistake.
 """
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import jwt
-from flask import Flask, g, request
+import orjson
+from flask import Flask, current_app, g, request
 from flask_jwt_extended import decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
-from app.api.context import deps
+from app.adapters.cache.entry import Answer
+from app.api.context import deps, wants_fresh
 from app.domain.access import Principal, Role, may
-from app.errors import Forbidden, TocsinError, Unauthenticated
+from app.errors import Forbidden, NotFound, TocsinError, Unauthenticated, Unavailable
 from app.services.api_keys import KEY_PREFIX, find_api_key
-from app.services.tokens import principal_of
+from app.services.queries.tokens import PRINCIPAL
 
 PUBLIC = None
 # The least role that each endpoint asks for.
@@ -124,6 +131,10 @@ ACCESS: dict[str, Role | None] = {
     "jobs.list_jobs": Role.VIEWER,
     "jobs.list_executions": Role.VIEWER,
     "jobs.run_job": Role.OPERATOR,
+    "cache.get_stats": Role.VIEWER,
+    "cache.get_health": Role.VIEWER,
+    "cache.warm": Role.OPERATOR,
+    "cache.invalidate": Role.OPERATOR,
     "system.info": Role.VIEWER,
     # It looks itself who asks: a token of its own, or somebody on this machine.
     "exposition.metrics": PUBLIC,
@@ -136,6 +147,13 @@ ACCESS: dict[str, Role | None] = {
 }
 # The one endpoint that takes a refresh token, and takes nothing else.
 REFRESH_ENDPOINT = "auth.refresh"
+# What changes nothing.
+READS = frozenset({"GET", "HEAD"})
+# Promise 7.
+REVOKED_WITHIN_SECONDS = 30.0
+AGAIN_SECONDS = 5
+# As many tokens as may be in use at a time; each is about a kilobyte.
+TOKENS_KNOWN = 4096
 
 
 def check_table(app: Flask) -> None:
@@ -206,12 +224,39 @@ def who_presents(token: str) -> Principal:
     if claims.get("type") != wanted:
         raise Unauthenticated(f"This is no {wanted} token.")
     g.token_claims = claims
-    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-    with deps().reading() as session:
-        found = principal_of(session, int(claims["sub"]), claims["jti"], claims["sid"], expires_at)
-    if found is None:
-        raise Unauthenticated("This token counts no more.")
-    return found
+    found = _user(int(claims["sub"]), claims["jti"], claims["sid"])
+    return replace(found, expires_at=datetime.fromtimestamp(claims["exp"], UTC))
+
+
+def _user(user_id: int, token_id: str, session_id: str) -> Principal:
+    """Who a good token speaks for, as the database says; to read, as it said a moment ago.
+
+    While it is away, who was let in lately still is, to what the cache has: for as long as a
+    revocation may take to be heard of, or longer where it would be heard of otherwise.
+    """
+    given = {"user_id": user_id, "token_id": token_id, "session_id": session_id}
+    is_exact = request.method not in READS or wants_fresh()
+    try:
+        answer = deps().reader.get(PRINCIPAL, given, fresh=is_exact)
+    except NotFound as error:
+        raise Unauthenticated(error.detail) from None
+    if answer.is_stale:
+        _check_still_trusted(answer)
+    found = orjson.loads(answer.entry.body)
+    return Principal("user", found["id"], found["name"], Role(found["role"]), session_id, token_id)
+
+
+def _check_still_trusted(answer: Answer) -> None:
+    hears = deps().cache.listens()
+    if answer.age > REVOKED_WITHIN_SECONDS and not hears:
+        raise Unavailable(
+            "Nobody can say now whether this token counts.", retry_after_seconds=AGAIN_SECONDS
+        )
+    if deps().reader.is_refuted(PRINCIPAL, answer):
+        raise Unavailable(
+            "What this token counts for was changed, and can't be read now.",
+            retry_after_seconds=AGAIN_SECONDS,
+        )
 
 
 def _machine(key: str) -> Principal:
@@ -222,13 +267,21 @@ def _machine(key: str) -> Principal:
     return Principal("api_key", row.id, row.name, Role(row.role), expires_at=row.expires_at)
 
 
-def _claims(token: str) -> dict[str, Any]:
+def _claims(token: str) -> Mapping[str, Any]:
     try:
-        claims: dict[str, Any] = decode_token(token)
+        claims = _decoded(token, current_app.config["JWT_SECRET_KEY"])
     except jwt.ExpiredSignatureError:
         raise Unauthenticated("This token has expired.") from None
     except (jwt.PyJWTError, JWTExtendedException, ValueError):
         raise Unauthenticated("This token is not good.") from None
     if not str(claims.get("sub", "")).isdigit() or not {"exp", "sid"} <= claims.keys():
         raise Unauthenticated("This token is not good.")
+    if claims["exp"] <= time.time():
+        raise Unauthenticated("This token has expired.")
     return claims
+
+
+@lru_cache(TOKENS_KNOWN)
+def _decoded(token: str, _secret: str) -> Mapping[str, Any]:
+    """A signature that was good stays good. Not so the time: who calls looks at that."""
+    return MappingProxyType(decode_token(token))

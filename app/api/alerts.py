@@ -6,11 +6,11 @@ from typing import Any
 from flask import Response, jsonify
 from marshmallow import ValidationError
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api import cached
+from app.api.context import deps, principal
 from app.api.errors import flat_messages
 from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.openapi import Blueprint
-from app.api.presenters import present_alert, present_delivery
 from app.api.schemas.alerts import (
     AcknowledgeBatchResultSchema,
     AcknowledgeBatchSchema,
@@ -26,9 +26,11 @@ from app.api.schemas.alerts import (
 )
 from app.deps import Work
 from app.errors import FieldErrors, Invalid
-from app.services import alerts, deliveries, lifecycle, raising
+from app.services import alerts, lifecycle, raising
 from app.services.back_pressure import refusal
 from app.services.idempotency import answer_once
+from app.services.presenters.deliveries import present_alert
+from app.services.queries import alerts as queries
 from app.services.raising import Draft
 from models import Alert
 
@@ -136,37 +138,27 @@ def create_alerts(data: dict[str, Any]) -> Response:
 @blueprint.get("")
 @blueprint.arguments(AlertQuery, location="query")
 @blueprint.response(200, AlertPage)
-def list_alerts(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_alerts(query: dict[str, Any]) -> Response:
     """Alerts, the newest first."""
-    request_ = page_request(query)
-    with deps().reading() as session:
-        page = alerts.list_alerts(session, query, request_)
-        counts = alerts.delivery_counts(session, [alert.id for alert in page.items])
-    return page_answer(
-        page, [present_alert(alert, counts.get(alert.id, {})) for alert in page.items]
-    )
+    return cached.answer(queries.ALERT_LIST, query)
 
 
 @blueprint.get("/<id:alert_id>")
 @blueprint.response(200, AlertSchema)
-def get_alert(alert_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_alert(alert_id: int) -> Response:
     """One alert."""
-    with deps().reading() as session:
-        alert = alerts.get_alert(session, alert_id)
-        counts = alerts.delivery_counts(session, [alert_id])
-    return present_alert(alert, counts.get(alert_id, {}))
+    return cached.answer(queries.ALERT, {"id": alert_id})
 
 
 @blueprint.get("/<id:alert_id>/deliveries")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
-def list_alert_deliveries(query: dict[str, Any], alert_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_alert_deliveries(query: dict[str, Any], alert_id: int) -> Response:
     """Who was told of an alert, or is to be told, with every attempt."""
-    request_ = page_request(query)
-    with deps().reading() as session:
-        alerts.get_alert(session, alert_id)
-        page = deliveries.list_deliveries(session, query | {"alert_id": alert_id}, request_)
-    return page_answer(page, [present_delivery(view) for view in page.items])
+    return cached.answer(queries.ALERT_DELIVERIES, query | {"alert_id": alert_id})
 
 
 @blueprint.post("/<id:alert_id>/acknowledge")

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api.context import deps, page_request, principal
 from app.api.openapi import Blueprint
 from app.api.schemas.auth import ApiKeyCreateSchema, ApiKeyPage, ApiKeyWithKeySchema
 from app.api.schemas.fields import PageQuery
 from app.services import api_keys
+from app.services.paging import page_answer
 
 blueprint = Blueprint(
     "api-keys", __name__, url_prefix="/api/v1/api-keys", description="Keys for machines"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from flask import Response
+
 import beat_schedule
-from app.api.context import deps, page_answer, page_request
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
-from app.api.presenters import present_baseline
 from app.api.schemas.baselines import (
     BaselinePage,
     BaselineSchema,
@@ -23,6 +25,8 @@ from app.api.schemas.operations import ExecutionSchema
 from app.services import baseline_schedules as schedules
 from app.services import baseline_versions as versions
 from app.services import recalc_runs
+from app.services.presenters.analytics import present_baseline
+from app.services.queries import analytics as queries
 from models import JobExecution, RecalcSchedule
 
 blueprint = Blueprint(
@@ -33,23 +37,19 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, BaselinePage)
-def list_baselines(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_baselines(query: dict[str, Any]) -> Response:
     """The baseline that is in force of each operation, with its hours of the week."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = versions.list_baselines(session, query, request)
-    return page_answer(page, [present_baseline(view) for view in page.items])
+    return cached.answer(queries.BASELINE_LIST, query)
 
 
 @blueprint.get("/versions")
 @blueprint.arguments(VersionQuery, location="query")
 @blueprint.response(200, VersionPage)
-def list_versions(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_versions(query: dict[str, Any]) -> Response:
     """All versions that are kept, the newest first, without their hours of the week."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = versions.list_versions(session, query, request)
-    return page_answer(page, page.items)
+    return cached.answer(queries.VERSION_LIST, query)
 
 
 @blueprint.post("/recalculate")
@@ -83,12 +83,10 @@ def roll_back(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/schedules")
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, SchedulePage)
-def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_schedules(query: dict[str, Any]) -> Response:
     """Schedules, the newest first; operations with samples get a default one by themselves."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = schedules.list_schedules(session, query, request)
-    return page_answer(page, page.items)
+    return cached.answer(queries.SCHEDULE_LIST, query)
 
 
 @blueprint.post("/schedules")
@@ -103,10 +101,10 @@ def create_schedule(data: dict[str, Any]) -> RecalcSchedule:
 
 @blueprint.get("/schedules/<id:schedule_id>")
 @blueprint.response(200, ScheduleSchema)
-def get_schedule(schedule_id: int) -> RecalcSchedule:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_schedule(schedule_id: int) -> Response:
     """One schedule."""
-    with deps().reading() as session:
-        return schedules.get_schedule(session, schedule_id)
+    return cached.answer(queries.SCHEDULE, {"id": schedule_id})
 
 
 @blueprint.put("/schedules/<id:schedule_id>")

@@ -2,12 +2,11 @@
 
 from typing import Any, cast
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from app.deps import Deps
 from app.domain.access import Principal
-from app.domain.cursors import encode_cursor
-from app.services.paging import Page, PageRequest
+from app.services.paging import PageRequest
 
 EXTENSION = "tocsin"
 LIVE = "tocsin.live"
@@ -21,12 +20,11 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
+def wants_fresh() -> bool:
+    """Whether the request asks for what the database has now (RFC 9111, 5.2.1.4)."""
+    return "no-cache" in request.headers.get("Cache-Control", "").lower()
+
+
 def page_request(query: dict[str, Any]) -> PageRequest:
     """Takes `limit` and `cursor` out of a query; what stays are the filters."""
     return PageRequest(query.pop("limit"), query.pop("cursor"))
-
-
-def page_answer(page: "Page[Any]", items: list[Any]) -> dict[str, Any]:
-    """A list as every list is answered; `items` are the page's, ready to be shown."""
-    cursor = None if page.next_before is None else encode_cursor(page.next_before)
-    return {"items": items, "total": page.total, "next_cursor": cursor}

@@ -2,11 +2,15 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from flask import Response
+
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
-from app.api.presenters import present_delivery
 from app.api.schemas.alerts import DeliveryPage, DeliveryQuery, DeliverySchema
 from app.services import deliveries
+from app.services.presenters.deliveries import present_delivery
+from app.services.queries import alerts as queries
 
 blueprint = Blueprint(
     "deliveries", __name__, url_prefix="/api/v1/deliveries", description="Who was told"
@@ -16,20 +20,18 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
-def list_deliveries(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_deliveries(query: dict[str, Any]) -> Response:
     """Deliveries, the newest first."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = deliveries.list_deliveries(session, query, request)
-    return page_answer(page, [present_delivery(view) for view in page.items])
+    return cached.answer(queries.DELIVERY_LIST, query)
 
 
 @blueprint.get("/<id:delivery_id>")
 @blueprint.response(200, DeliverySchema)
-def get_delivery(delivery_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_delivery(delivery_id: int) -> Response:
     """One delivery, with every attempt."""
-    with deps().reading() as session:
-        return present_delivery(deliveries.get_delivery(session, delivery_id))
+    return cached.answer(queries.DELIVERY, {"id": delivery_id})
 
 
 @blueprint.post("/<id:delivery_id>/retry")

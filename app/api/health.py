@@ -38,16 +38,22 @@ def live() -> Response:
 @blueprint.get("/ready")
 @blueprint.response(200, HealthSchema)
 def ready() -> Response:
-    """It can serve: the database answers and is migrated."""
+    """It can serve: the database answers and is migrated. The first time, once this process has
+    warmed its cache, or has had five seconds for it.
+    """
     try:
         with deps().reading() as session:
-            migrated = status.is_migrated(session)
+            is_ready = status.is_migrated(session)
     except SQLAlchemyError:
-        migrated = False
-    response = jsonify({"status": "healthy" if migrated else "unavailable", "timestamp": _now()})
-    if not migrated:
+        is_ready = False
+    retry_after = "5"
+    if is_ready:
+        deps().reporter.start()
+        is_ready, retry_after = deps().warm_start.is_over(), "1"
+    response = jsonify({"status": "healthy" if is_ready else "unavailable", "timestamp": _now()})
+    if not is_ready:
         response.status_code = 503
-        response.headers["Retry-After"] = "5"
+        response.headers["Retry-After"] = retry_after
     return response
 
 

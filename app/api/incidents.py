@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from flask import Response
+
+from app.api import cached
 from app.api.openapi import Blueprint
-from app.api.presenters import present_incident
 from app.api.schemas.incidents import IncidentPage, IncidentQuery, IncidentSchema
-from app.services import incidents
+from app.services.queries import analytics as queries
 
 blueprint = Blueprint(
     "incidents", __name__, url_prefix="/api/v1/incidents", description="What degrades together"
@@ -16,17 +17,15 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(IncidentQuery, location="query")
 @blueprint.response(200, IncidentPage)
-def list_incidents(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_incidents(query: dict[str, Any]) -> Response:
     """Incidents, the newest first; `operation` asks for those that it is a member of."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = incidents.list_incidents(session, query, request)
-    return page_answer(page, [present_incident(view) for view in page.items])
+    return cached.answer(queries.INCIDENT_LIST, query)
 
 
 @blueprint.get("/<id:incident_id>")
 @blueprint.response(200, IncidentSchema)
-def get_incident(incident_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_incident(incident_id: int) -> Response:
     """One incident, the likely cause first among its members."""
-    with deps().reading() as session:
-        return present_incident(incidents.get_incident(session, incident_id))
+    return cached.answer(queries.INCIDENT, {"id": incident_id})

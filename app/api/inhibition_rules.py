@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from flask import Response
+
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.inhibition_rules import (
@@ -13,6 +16,7 @@ from app.api.schemas.inhibition_rules import (
     InhibitionRuleSchema,
 )
 from app.services import inhibition_rules
+from app.services.queries import routing as queries
 from models import InhibitionRule
 
 blueprint = Blueprint(
@@ -35,19 +39,18 @@ def create_rule(data: dict[str, Any]) -> InhibitionRule:
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, InhibitionRulePage)
-def list_rules(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_rules(query: dict[str, Any]) -> Response:
     """All rules, the newest first."""
-    with deps().reading() as session:
-        page = inhibition_rules.list_rules(session, page_request(query))
-    return page_answer(page, page.items)
+    return cached.answer(queries.INHIBITION_RULE_LIST, query)
 
 
 @blueprint.get("/<id:rule_id>")
 @blueprint.response(200, InhibitionRuleSchema)
-def get_rule(rule_id: int) -> InhibitionRule:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_rule(rule_id: int) -> Response:
     """One rule."""
-    with deps().reading() as session:
-        return inhibition_rules.get_rule(session, rule_id)
+    return cached.answer(queries.INHIBITION_RULE, {"id": rule_id})
 
 
 @blueprint.put("/<id:rule_id>")

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from flask import Response
+
 import beat_schedule
-from app.api.context import deps, page_answer, page_request
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.operations import ExecutionPage, ExecutionSchema, JobPage
 from app.errors import NotFound
 from app.services import jobs
-from app.services.paging import page_of_known
+from app.services.queries import analytics as queries
 from models import JobExecution
 
 blueprint = Blueprint(
@@ -20,22 +23,19 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, JobPage)
-def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_jobs(query: dict[str, Any]) -> Response:
     """Every job with its last run, in the order of the schedule."""
-    with deps().unit_of_work() as work:
-        views = jobs.list_jobs(work.session, work.now, beat_schedule.JOBS)
-    page = page_of_known(views, page_request(query))
-    return page_answer(page, page.items)
+    return cached.answer(queries.JOB_LIST, query)
 
 
 @blueprint.get("/<string:name>/executions")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, ExecutionPage)
-def list_executions(query: dict[str, Any], name: str) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_executions(query: dict[str, Any], name: str) -> Response:
     """A job's runs, the newest first."""
-    with deps().reading() as session:
-        page = jobs.list_executions(session, name, beat_schedule.JOBS, page_request(query))
-    return page_answer(page, page.items)
+    return cached.answer(queries.EXECUTION_LIST, query | {"name": name})
 
 
 @blueprint.post("/<string:name>/run")

@@ -19,7 +19,6 @@ from app.adapters.sockets import POLICY_VIOLATION, Reader, take_over
 from app.api.access import presented_token, who_presents
 from app.api.context import EXTENSION, LIVE, deps
 from app.api.errors import error_response
-from app.api.presenters import present_alert, present_delivery, present_webhook
 from app.api.schemas.alerts import AlertSchema, DeliverySchema
 from app.api.schemas.anomalies import AnomalySchema
 from app.api.schemas.operations import ExecutionSchema, JobSchema
@@ -33,6 +32,8 @@ from app.services.live.hub import Hub
 from app.services.live.resources import Resources
 from app.services.live.sights import Showing, Sights
 from app.services.live.visitors import Places
+from app.services.presenters.deliveries import present_alert, present_delivery
+from app.services.presenters.webhooks import present_webhook
 
 FULL_RETRY_AFTER_SECONDS = 5
 MAX_SEQ = 2**63 - 1

@@ -1,7 +1,6 @@
 """Metrics: samples in, points out."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -9,7 +8,8 @@ import orjson
 from flask import Response, request
 from marshmallow import INCLUDE
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api import cached
+from app.api.context import deps, principal
 from app.api.idempotency import HEADER, idempotency_key, marked
 from app.api.openapi import Blueprint, read_bulk_json
 from app.api.schemas.fields import PageQuery
@@ -20,16 +20,12 @@ from app.api.schemas.metrics import (
     SampleBatchResultSchema,
     SampleBatchSchema,
 )
-from app.domain.ranges import BadRange, resolve
 from app.domain.samples import MAX_SAMPLES, Samples, read_samples
 from app.errors import FieldErrors, Invalid
-from app.services import metrics
 from app.services.idempotency import answer_once
-from app.services.paging import page_of_known
+from app.services.queries import analytics as queries
 
 blueprint = Blueprint("metrics", __name__, url_prefix="/api/v1/metrics", description="Time series")
-
-DEFAULT_SPAN = timedelta(hours=1)
 
 
 @blueprint.post("")
@@ -95,49 +91,23 @@ def _sent(body: Any) -> list[Any]:
 @blueprint.get("/query")
 @blueprint.arguments(MetricQuery, location="query", unknown=INCLUDE)
 @blueprint.response(200, MetricAnswerSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def query(asked: dict[str, Any]) -> Response:
     """What an operation was, point by point, over all of its series that match.
 
     `label.NAME=VALUE` takes only the series with that label; it can be given for several labels.
     Points begin at multiples of the step; the first is the one that holds `since`.
     """
-    now = deps().clock.now()
-    until = asked.get("until", now)
-    since = asked.get("since", until - DEFAULT_SPAN)
-    try:
-        range_ = resolve(since, until, asked.get("step"), now)
-    except BadRange as error:
-        raise Invalid({error.field: [error.fault]}) from None
-    with deps().reading() as session:
-        series = metrics.series_of(session, asked["operation"], asked["labels"])
-        units = {unit for _id, unit in series}
-        points = list(
-            metrics.points_of(session, [one for one, _unit in series], range_, asked["agg"])
-        )
-    return _json(
-        200,
-        {
-            "operation": asked["operation"],
-            "unit": units.pop() if len(units) == 1 else None,
-            "series": len(series),
-            "since": since,
-            "until": until,
-            "step": range_.step,
-            "resolution": range_.resolution,
-            "points": points,
-        },
-    )
+    return cached.answer(queries.METRIC_POINTS, asked)
 
 
 @blueprint.get("/operations")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, OperationPage)
-def list_operations(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_operations(query: dict[str, Any]) -> Response:
     """What is measured, the newest first."""
-    request_ = page_request(query)
-    with deps().reading() as session:
-        page = page_of_known(metrics.list_operations(session), request_)
-    return page_answer(page, page.items)
+    return cached.answer(queries.OPERATION_LIST, query)
 
 
 def _json(status_code: int, answer: dict[str, Any]) -> Response:

@@ -5,7 +5,8 @@ import re
 from typing import Any, NoReturn
 
 import orjson
-from flask import Flask, Request
+from cachebox import LRUCache
+from flask import Flask, Request, request
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, ValidationError
@@ -21,6 +22,9 @@ from app.version import VERSION
 
 MAX_ID = 10**18 - 1
 MAX_NESTING = 100
+# Query strings that are known already, and how long one may be.
+QUERIES_KEPT = 2048
+MAX_QUERY_KEPT = 512
 
 
 class IdConverter(IntegerConverter):
@@ -48,7 +52,32 @@ class StrictParser(FlaskParser):
     is what is given twice and can be one thing only: which of the two was meant?
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._queries: LRUCache[Any, dict[str, Any]] = LRUCache(QUERIES_KEPT)
+
     DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": RAISE}
+
+    def parse(
+        self,
+        argmap: Any,
+        req: Request | None = None,
+        *,
+        location: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """What a query string says stays the same, so it is read once."""
+        if location != "query":
+            return super().parse(argmap, req, location=location, **options)
+        asked = request.query_string
+        key = (argmap, options.get("unknown"), asked)
+        known = self._queries.get(key, None)
+        if known is None:
+            known = super().parse(argmap, req, location=location, **options)
+            # Not one with a token in it: that is nobody's to keep.
+            if len(asked) <= MAX_QUERY_KEPT and "token" not in request.args:
+                self._queries.insert(key, known)
+        return dict(known)
 
     def load_querystring(self, req: Request, schema: Any) -> Any:
         known = MultiDict(req.args)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api.context import deps, page_request, principal
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.prediction import ModelDetailSchema, ModelPage, ModelSchema, RiskSchema
 from app.services import risk_models, risk_reports
+from app.services.paging import page_answer
 from models import RiskModel
 
 blueprint = Blueprint(

@@ -4,14 +4,8 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api.context import deps, page_request, principal
 from app.api.openapi import Blueprint
-from app.api.presenters import (
-    present_counts,
-    present_dead_letter,
-    present_delivery,
-    present_redrive,
-)
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.redrives import (
     DeadLetterFilter,
@@ -24,6 +18,13 @@ from app.api.schemas.redrives import (
     RedriveRequestSchema,
 )
 from app.services import dead_letters, redrive
+from app.services.paging import page_answer
+from app.services.presenters.deliveries import (
+    present_counts,
+    present_dead_letter,
+    present_delivery,
+    present_redrive,
+)
 
 blueprint = Blueprint(
     "redrives",

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from flask import Response
+
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.routing_rules import (
@@ -13,6 +16,7 @@ from app.api.schemas.routing_rules import (
     RoutingRuleSchema,
 )
 from app.services import routing_rules
+from app.services.queries import routing as queries
 from models import RoutingRule
 
 blueprint = Blueprint(
@@ -32,19 +36,18 @@ def create_rule(data: dict[str, Any]) -> RoutingRule:
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, RoutingRulePage)
-def list_rules(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_rules(query: dict[str, Any]) -> Response:
     """All rules, the newest first; they are tried by `position`, then by id."""
-    with deps().reading() as session:
-        page = routing_rules.list_rules(session, page_request(query))
-    return page_answer(page, page.items)
+    return cached.answer(queries.ROUTING_RULE_LIST, query)
 
 
 @blueprint.get("/<id:rule_id>")
 @blueprint.response(200, RoutingRuleSchema)
-def get_rule(rule_id: int) -> RoutingRule:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_rule(rule_id: int) -> Response:
     """One rule."""
-    with deps().reading() as session:
-        return routing_rules.get_rule(session, rule_id)
+    return cached.answer(queries.ROUTING_RULE, {"id": rule_id})
 
 
 @blueprint.put("/<id:rule_id>")

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request, principal
+from flask import Response
+
+from app.api import cached
+from app.api.context import deps, principal
 from app.api.openapi import Blueprint
-from app.api.presenters import present_silence
 from app.api.schemas.silences import (
     DEFAULTS,
     SilenceChangeSchema,
@@ -14,6 +16,8 @@ from app.api.schemas.silences import (
     SilenceSchema,
 )
 from app.services import silences
+from app.services.presenters.analytics import present_silence
+from app.services.queries import routing as queries
 
 blueprint = Blueprint(
     "silences", __name__, url_prefix="/api/v1/silences", description="What is told to nobody"
@@ -34,20 +38,18 @@ def create_silence(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("")
 @blueprint.arguments(SilenceQuery, location="query")
 @blueprint.response(200, SilencePage)
-def list_silences(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_silences(query: dict[str, Any]) -> Response:
     """Silences, the newest first."""
-    request = page_request(query)
-    with deps().unit_of_work() as work:
-        page = silences.list_silences(work.session, work.now, query, request)
-    return page_answer(page, [present_silence(view) for view in page.items])
+    return cached.answer(queries.SILENCE_LIST, query)
 
 
 @blueprint.get("/<id:silence_id>")
 @blueprint.response(200, SilenceSchema)
-def get_silence(silence_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_silence(silence_id: int) -> Response:
     """One silence."""
-    with deps().unit_of_work() as work:
-        return present_silence(silences.get_silence(work.session, work.now, silence_id))
+    return cached.answer(queries.SILENCE, {"id": silence_id})
 
 
 @blueprint.put("/<id:silence_id>")

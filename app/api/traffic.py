@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request, principal
+from app.api.context import deps, page_request, principal
 from app.api.openapi import Blueprint
 from app.api.schemas.fields import PageQuery
 from app.api.schemas.traffic import (
@@ -14,6 +14,7 @@ from app.api.schemas.traffic import (
     WebhookTrafficSchema,
 )
 from app.services import traffic, traffic_reports
+from app.services.paging import page_answer
 
 blueprint = Blueprint(
     "traffic", __name__, url_prefix="/api/v1", description="How fast webhooks are told"

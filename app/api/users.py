@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from app.api.context import deps, page_request
 from app.api.openapi import Blueprint
 from app.api.schemas.auth import UserChangeSchema, UserCreateSchema, UserPage, UserSchema
 from app.api.schemas.fields import PageQuery
 from app.services import accounts
+from app.services.paging import page_answer
 from models import User
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/v1/users", description="Who may sign in")

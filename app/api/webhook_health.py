@@ -5,9 +5,9 @@ from typing import Any
 from flask import Response
 
 from app.adapters.http import fetch
-from app.api.context import deps, page_answer, page_request
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
-from app.api.presenters import present_check, present_health, present_timeline
 from app.api.schemas.webhooks import (
     BadgeQuery,
     CheckPage,
@@ -22,6 +22,8 @@ from app.errors import Conflict
 from app.services import health_checks, health_reports
 from app.services.check_plans import Plans
 from app.services.health_records import record
+from app.services.presenters.webhooks import present_check
+from app.services.queries import webhooks as queries
 
 blueprint = Blueprint(
     "webhook-health",
@@ -33,40 +35,36 @@ blueprint = Blueprint(
 
 @blueprint.get("/<id:webhook_id>/health")
 @blueprint.response(200, WebhookHealthSchema)
-def get_health(webhook_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_health(webhook_id: int) -> Response:
     """A webhook's health, with latencies and uptime.
 
     Uptime is the part of the checks that did not fail, to the hour; checks in a maintenance window
     are left out, and so are those while a webhook that this one depends on was unavailable.
     """
-    with deps().reading() as session:
-        report = health_reports.health_report(session, webhook_id)
-    return present_health(report, deps().clock.now())
+    return cached.answer(queries.HEALTH, {"id": webhook_id})
 
 
 @blueprint.get("/<id:webhook_id>/health/history")
 @blueprint.arguments(HistoryQuery, location="query")
 @blueprint.response(200, CheckPage)
-def get_health_history(query: dict[str, Any], webhook_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_health_history(query: dict[str, Any], webhook_id: int) -> Response:
     """A webhook's checks, the newest first."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = health_reports.health_history(session, webhook_id, query, request)
-    return page_answer(page, [present_check(row) for row in page.items])
+    return cached.answer(queries.HEALTH_HISTORY, query | {"id": webhook_id})
 
 
 @blueprint.get("/<id:webhook_id>/health/timeline")
 @blueprint.arguments(TimelineQuery, location="query")
 @blueprint.response(200, TimelineSchema)
-def get_health_timeline(query: dict[str, Any], webhook_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_health_timeline(query: dict[str, Any], webhook_id: int) -> Response:
     """A webhook's checks in steps of time, the oldest first; where there were none is a gap.
 
     At most 2,000 steps. Steps under 5 minutes are kept for 2 days, under an hour for 8 days, others
     for 400 days.
     """
-    with deps().reading() as session:
-        timeline = health_reports.health_timeline(session, webhook_id, query, query.pop("step"))
-    return present_timeline(webhook_id, timeline)
+    return cached.answer(queries.HEALTH_TIMELINE, query | {"id": webhook_id})
 
 
 @blueprint.get("/<id:webhook_id>/badge.svg")

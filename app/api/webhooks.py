@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.api.context import deps, page_answer, page_request
+from flask import Response
+
+from app.api import cached
+from app.api.context import deps
 from app.api.openapi import Blueprint
-from app.api.presenters import present_delivery, present_webhook
 from app.api.schemas.alerts import DeliveryPage, DeliveryQuery
 from app.api.schemas.webhooks import (
     CHECK_DEFAULTS,
@@ -24,10 +26,13 @@ from app.api.schemas.webhooks import (
 from app.domain.alerts import EventType
 from app.domain.egress import EgressRefused
 from app.errors import Invalid
-from app.services import deliveries, previews, webhooks
+from app.services import previews, webhooks
 from app.services.delivery import Ping, ping
 from app.services.dependencies import settle
 from app.services.messages import Targets
+from app.services.presenters.webhooks import present_webhook
+from app.services.queries import webhooks as queries
+from app.services.queries.alerts import WEBHOOK_DELIVERIES
 from app.services.templates import as_template
 
 blueprint = Blueprint(
@@ -67,20 +72,18 @@ def create_webhook(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("")
 @blueprint.arguments(WebhookQuery, location="query")
 @blueprint.response(200, WebhookPage)
-def list_webhooks(query: dict[str, Any]) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_webhooks(query: dict[str, Any]) -> Response:
     """All webhooks, the newest first."""
-    request = page_request(query)
-    with deps().reading() as session:
-        page = webhooks.list_webhooks(session, deps().cipher, query, request)
-    return page_answer(page, [present_webhook(view) for view in page.items])
+    return cached.answer(queries.WEBHOOK_LIST, query)
 
 
 @blueprint.get("/<id:webhook_id>")
 @blueprint.response(200, WebhookSchema)
-def get_webhook(webhook_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def get_webhook(webhook_id: int) -> Response:
     """One webhook."""
-    with deps().reading() as session:
-        return present_webhook(webhooks.get_webhook(session, deps().cipher, webhook_id))
+    return cached.answer(queries.WEBHOOK, {"id": webhook_id})
 
 
 @blueprint.put("/<id:webhook_id>")
@@ -189,10 +192,7 @@ def rotate_secret(webhook_id: int) -> dict[str, Any]:
 @blueprint.get("/<id:webhook_id>/deliveries")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
-def list_webhook_deliveries(query: dict[str, Any], webhook_id: int) -> dict[str, Any]:
+@blueprint.alt_response(304, description=cached.UNCHANGED)
+def list_webhook_deliveries(query: dict[str, Any], webhook_id: int) -> Response:
     """What a webhook was told, or is to be told, the newest first."""
-    request = page_request(query)
-    with deps().reading() as session:
-        webhooks.get_row(session, webhook_id)
-        page = deliveries.list_deliveries(session, query | {"webhook_id": webhook_id}, request)
-    return page_answer(page, [present_delivery(view) for view in page.items])
+    return cached.answer(WEBHOOK_DELIVERIES, query | {"webhook_id": webhook_id})

@@ -1,14 +1,12 @@
 """Alerts, to look at."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.services.paging import Page, PageRequest, paginate
 from models import Alert, AlertEvent, DeliveryRecord
 
 
@@ -20,26 +18,6 @@ def get_alert(session: Session, alert_id: int, *, lock: bool = False) -> Alert:
     if alert is None:
         raise NotFound("There is no such alert.")
     return alert
-
-
-def list_alerts(session: Session, filters: Mapping[str, Any], request: PageRequest) -> Page[Alert]:
-    """`filters`: status, severity, source, q (in title or message), since, until."""
-    statement: Select[Alert] = select(Alert)
-    for name in ("status", "severity", "source"):
-        if name in filters:
-            statement = statement.where(getattr(Alert, name) == filters[name])
-    if "q" in filters:
-        statement = statement.where(
-            or_(
-                Alert.title.icontains(filters["q"], autoescape=True),
-                Alert.message.icontains(filters["q"], autoescape=True),
-            )
-        )
-    if "since" in filters:
-        statement = statement.where(Alert.created_at >= filters["since"])
-    if "until" in filters:
-        statement = statement.where(Alert.created_at < filters["until"])
-    return paginate(session, statement, Alert.id, request)
 
 
 def delivery_counts(session: Session, alert_ids: Sequence[int]) -> dict[int, dict[str, int]]:

@@ -183,8 +183,7 @@ def list_baselines(
         request,
     )
     slots = _slots_of(session, [row.id for row in page.items])
-    views = [BaselineView(row, slots.get(row.id, [])) for row in page.items]
-    return Page(views, page.total, page.next_before)
+    return page.showing([BaselineView(row, slots.get(row.id, [])) for row in page.items])
 
 
 def list_versions(

@@ -80,7 +80,7 @@ def list_dead_letters(
 ) -> Page[DeadLetter]:
     """What failed, the newest first."""
     page = paginate(session, select_ended(filters), Delivery.id, request)
-    return Page(_dead_letters(session, page.items), page.total, page.next_before)
+    return page.showing(_dead_letters(session, page.items))
 
 
 def _dead_letters(session: Session, rows: Sequence[Delivery]) -> list[DeadLetter]:

@@ -44,6 +44,11 @@ def list_deliveries(
     for name in ("status", "webhook_id"):
         if name in filters:
             statement = statement.where(getattr(DeliveryRecord, name) == filters[name])
+    if "status" in filters:
+        # What was delivered is in the history, what was not is in the queue: so neither is read
+        # for what it can't have.
+        is_delivered = filters["status"] == DeliveryStatus.DELIVERED
+        statement = statement.where(DeliveryRecord.is_delivered.is_(is_delivered))
     if "alert_id" in filters:
         statement = statement.where(
             DeliveryRecord.event_id.in_(
@@ -51,7 +56,7 @@ def list_deliveries(
             )
         )
     page = paginate(session, statement, DeliveryRecord.id, request)
-    return Page(views(session, page.items), page.total, page.next_before)
+    return page.showing(views(session, page.items))
 
 
 def get_delivery(session: Session, delivery_id: int) -> DeliveryView:

@@ -34,7 +34,7 @@ def list_incidents(
         )
         statement = statement.where(Incident.id.in_(members))
     page = paginate(session, statement, Incident.id, request)
-    return Page(_views(session, page.items), page.total, page.next_before)
+    return page.showing(_views(session, page.items))
 
 
 def get_incident(session: Session, incident_id: int) -> IncidentView:

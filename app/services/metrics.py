@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from math import sqrt
 from operator import itemgetter
@@ -11,12 +11,13 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.domain.ranges import MAX_BUCKETS, QUANTILES, Range
+from app.domain.ranges import MAX_BUCKETS, QUANTILES, BadRange, Range, resolve
 from app.domain.rollups import quantiles_of_all
 from app.errors import Invalid, NotFound
 from models import MetricSeries
 
 ROWS_AT_ONCE = 500
+DEFAULT_SPAN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,33 @@ def series_of(session: Session, operation: str, labels: Mapping[str, str]) -> Se
     if not rows:
         raise NotFound("There is no such operation.")
     return [(row[0], row[1]) for row in rows if row[2]]
+
+
+def answer(session: Session, now: datetime, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The points of an operation over its series that match, and what they are of.
+
+    `asked`: operation, labels, agg; until (now), since (an hour before), step. Raises NotFound, and
+    Invalid for a range that can't be answered.
+    """
+    until = asked.get("until", now)
+    since = asked.get("since", until - DEFAULT_SPAN)
+    try:
+        range_ = resolve(since, until, asked.get("step"), now)
+    except BadRange as error:
+        raise Invalid({error.field: [error.fault]}) from None
+    series = series_of(session, asked["operation"], asked["labels"])
+    units = {unit for _id, unit in series}
+    points = list(points_of(session, [one for one, _unit in series], range_, asked["agg"]))
+    return {
+        "operation": asked["operation"],
+        "unit": units.pop() if len(units) == 1 else None,
+        "series": len(series),
+        "since": since,
+        "until": until,
+        "step": range_.step,
+        "resolution": range_.resolution,
+        "points": points,
+    }
 
 
 def points_of(

@@ -115,7 +115,7 @@ def get_redrive(session: Session, redrive_id: int) -> RedriveView:
 
 def list_redrives(session: Session, request: PageRequest) -> Page[RedriveView]:
     page = paginate(session, select(Redrive), Redrive.id, request)
-    return Page(_views(session, page.items), page.total, page.next_before)
+    return page.showing(_views(session, page.items))
 
 
 def _views(session: Session, rows: Sequence[Redrive]) -> list[RedriveView]:

@@ -81,7 +81,7 @@ def list_silences(
     if "status" in filters:
         statement = statement.where(_has_status(SilenceStatus(filters["status"]), now))
     page = paginate(session, statement, Silence.id, request)
-    return Page([_view(row, now) for row in page.items], page.total, page.next_before)
+    return page.showing([_view(row, now) for row in page.items])
 
 
 def _has_status(status: SilenceStatus, now: datetime) -> ColumnElement[bool]:

@@ -164,10 +164,8 @@ def list_webhooks(
             )
         ).all()
     )
-    return Page(
-        [_shown(cipher, row, statuses.get(row.id, "unknown")) for row in page.items],
-        page.total,
-        page.next_before,
+    return page.showing(
+        [_shown(cipher, row, statuses.get(row.id, "unknown")) for row in page.items]
     )
 
 

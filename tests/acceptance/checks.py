@@ -40,7 +40,7 @@ def page(answer: requests.Response) -> dict[str, Any]:
     """The body of a list."""
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
-    assert set(body) == {"items", "total", "next_cursor"}
+    assert set(body) == {"items", "total", "total_is_exact", "next_cursor"}
     return body
 
 

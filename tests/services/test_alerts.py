@@ -14,6 +14,7 @@ from app.deps import Deps, build
 from app.domain.events import ChecksDue, DeliveriesQueued
 from app.errors import Conflict, Invalid, NotFound
 from app.services import alerts, lifecycle, raising
+from app.services.alert_lists import list_alerts
 from app.services.claims import Claim
 from app.services.idempotency import answer_once
 from app.services.paging import PageRequest
@@ -586,14 +587,14 @@ class TestListing:
     def test_the_newest_come_first_and_pages_are_stable_under_inserts(self, world: World) -> None:
         ids = [world.alert() for _ in range(5)]
         with world.deps.reading() as session:
-            first = alerts.list_alerts(session, {}, PageRequest(limit=2))
-        assert ([one.id for one in first.items], first.total) == ([ids[4], ids[3]], 5)
+            first = list_alerts(session, {}, PageRequest(limit=2))
+        assert ([one["id"] for one in first.items], first.total) == ([ids[4], ids[3]], 5)
         world.alert()
         with world.deps.reading() as session:
-            second = alerts.list_alerts(session, {}, PageRequest(2, first.next_before))
-            third = alerts.list_alerts(session, {}, PageRequest(2, second.next_before))
-        assert [one.id for one in second.items] == [ids[2], ids[1]]
-        assert [one.id for one in third.items] == [ids[0]]
+            second = list_alerts(session, {}, PageRequest(2, first.next_before))
+            third = list_alerts(session, {}, PageRequest(2, second.next_before))
+        assert [one["id"] for one in second.items] == [ids[2], ids[1]]
+        assert [one["id"] for one in third.items] == [ids[0]]
         assert third.next_before is None
 
     @pytest.mark.parametrize(
@@ -616,8 +617,8 @@ class TestListing:
         world.alert(title="50% full", severity="critical")
         world.acknowledge(second)
         with world.deps.reading() as session:
-            page = alerts.list_alerts(session, filters, PageRequest(100))
-        assert {one.title for one in page.items} == found
+            page = list_alerts(session, filters, PageRequest(100))
+        assert {one["title"] for one in page.items} == found
         assert page.total == len(found)
 
     def test_counts_are_by_status(self, world: World) -> None:

@@ -8,7 +8,7 @@ and it says so. Both start when they are first needed, so after any fork.
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -42,6 +42,9 @@ class Ears(Protocol):
     def doubt(self) -> None:
         """News may have been missed: nothing is right for sure."""
 
+    def hear_wanted(self, keys: Sequence[str]) -> None:
+        """Answers under these keys will be asked for."""
+
     def sweep(self) -> None: ...
 
 
@@ -54,6 +57,8 @@ class _Word:
     patterns: set[str] = field(default_factory=set)
     cleared: bool = False
     doubted: bool = False
+    # Told once at most: nothing is wrong where it was not heard.
+    wanted: set[str] = field(default_factory=set)
     # Of L2, which is told by itself.
     second: dict[str, Stamp] = field(default_factory=dict)
     second_doubted: bool = False
@@ -63,7 +68,9 @@ class _Word:
 
     @property
     def for_others(self) -> bool:
-        return bool(self.stamps or self.keys or self.patterns or self.cleared or self.doubted)
+        return bool(
+            self.stamps or self.keys or self.patterns or self.cleared or self.doubted or self.wanted
+        )
 
     def add(self, other: "_Word") -> None:
         for mine, theirs in ((self.stamps, other.stamps), (self.second, other.second)):
@@ -73,6 +80,7 @@ class _Word:
         self.patterns |= other.patterns
         self.cleared |= other.cleared
         self.doubted |= other.doubted
+        self.wanted |= other.wanted
         self.second_doubted |= other.second_doubted
         if len(self.keys) + len(self.patterns) > MAX_KEYS_WAITING:
             self.keys, self.patterns, self.cleared = set(), set(), True
@@ -114,6 +122,9 @@ class Bus:
     def tell_doubt(self) -> None:
         """Something was written, and nobody knows by which transaction."""
         self._leave(_Word(doubted=True, second_doubted=self._second is not None))
+
+    def tell_wanted(self, keys: Iterable[str]) -> None:
+        self._leave(_Word(wanted=set(keys)))
 
     def listen(self) -> None:
         """Begin to, if that is not so yet."""
@@ -216,7 +227,7 @@ class Bus:
                 return
             news = {table: Stamp.parse(text) for table, text in said["stamps"].items()}
             keys, patterns = said["keys"], said["patterns"]
-            cleared, doubted = said["cleared"], said["doubted"]
+            cleared, doubted, wanted = said["cleared"], said["doubted"], said["wanted"]
         except (ValueError, KeyError, AttributeError, TypeError):
             # Of another release, perhaps. Whatever it says, nothing is right for sure.
             self._ears.doubt()
@@ -229,6 +240,8 @@ class Bus:
             self._ears.hear_cleared()
         if doubted:
             self._ears.doubt()
+        if wanted:
+            self._ears.hear_wanted(wanted)
 
 
 def _encode(word: _Word, me: str) -> bytes:
@@ -240,5 +253,6 @@ def _encode(word: _Word, me: str) -> bytes:
             "patterns": sorted(word.patterns),
             "cleared": word.cleared,
             "doubted": word.doubted,
+            "wanted": sorted(word.wanted),
         }
     )

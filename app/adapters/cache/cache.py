@@ -5,7 +5,7 @@ for by the policy (`app.domain.cache_policy`).
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -60,6 +60,8 @@ class Cache:
         self._bus = Bus(broker_url, self, second) if broker_url else None
         self._flights: Flights[Answer] = Flights()
         self._renewers = ThreadPoolExecutor(RENEWERS, "cache-renewal")
+        # Told of keys that another process says will be asked for. It must not take long.
+        self.on_wanted: Callable[[Sequence[str]], None] | None = None
         self._joined = 0
         self._renewals = 0
 
@@ -71,19 +73,20 @@ class Cache:
         *,
         ttl: float | None = None,
         fresh: bool = False,
+        shared: bool = True,
     ) -> Answer:
         """The answer under `key`, from the nearest level that has it; `load` where none has.
 
         `tables` are those that `load` reads (`schema.table`). `load` may run in another thread.
         Who wants it `fresh` gets it from the database. Raises what `load` raises; while the
         database is away an older answer takes the place of that error, if there is one of at most
-        300 s.
+        300 s. What is not `shared` is kept in this process alone.
         """
         if not fresh:
             kept = self._at_hand(key)
             if kept is not None:
                 return kept.answer
-        return self._look_further(key, tuple(tables), load, ttl or self._ttl, fresh)
+        return self._look_further(key, tuple(tables), load, ttl or self._ttl, fresh, shared)
 
     def get_many(self, wanted: Mapping[str, Iterable[str]]) -> dict[str, Answer]:
         """What L1 and L2 have of these keys; `wanted` has the tables of each. Loads nothing."""
@@ -99,9 +102,9 @@ class Cache:
         filling = Filling(self._monotonic)
         yield filling
         entries = []
-        for key, tables, loaded, ttl, born in filling.items:
+        for key, tables, loaded, ttl, shared, born in filling.items:
             answer = self._levels.put(key, tables, loaded, ttl or self._ttl, born, epoch)
-            if not self._levels.is_refuted(answer, tables):
+            if shared and not self._levels.is_refuted(answer, tables):
                 entries.append((key, answer.entry))
         if self._second is not None and generation is not None:
             self._second.set_many(entries, generation)
@@ -147,6 +150,29 @@ class Cache:
             self._bus.tell_cleared()
         return max(here, there)
 
+    @property
+    def is_sharing(self) -> bool:
+        """Whether there is an L2 that answers."""
+        return self._second is not None and not self._second.is_resting
+
+    def holds(self, key: str) -> bool:
+        """Whether L1 has something under this key, right or not. Counts nothing."""
+        return self._memory.look(key) is not None
+
+    def listens(self) -> bool:
+        """Whether it hears of other processes now; begins to where it did not yet."""
+        self._listen()
+        return self._bus is not None and self._bus.is_listening
+
+    def tell_wanted(self, keys: Iterable[str]) -> None:
+        """Have other processes hear that these will be asked for; best effort."""
+        if self._bus is not None:
+            self._bus.tell_wanted(keys)
+
+    def is_refuted(self, answer: Answer, tables: Iterable[str]) -> bool:
+        """Whether somebody is known to have written since to what it was read from."""
+        return self._levels.is_refuted(answer, tuple(tables))
+
     def stats(self) -> CacheStats:
         """Of this process; asks L2's server for its own figures."""
         return CacheStats(
@@ -185,6 +211,10 @@ class Cache:
     def doubt(self) -> None:
         self.memory.doubt()
 
+    def hear_wanted(self, keys: Sequence[str]) -> None:
+        if self.on_wanted is not None:
+            self.on_wanted(keys)
+
     def sweep(self) -> None:
         self.memory.sweep()
 
@@ -195,12 +225,18 @@ class Cache:
             self._bus.listen()
 
     def _look_further(
-        self, key: str, tables: tuple[str, ...], load: Load, ttl: float, fresh: bool
+        self,
+        key: str,
+        tables: tuple[str, ...],
+        load: Load,
+        ttl: float,
+        fresh: bool,
+        shared: bool,
     ) -> Answer:
         self._listen()
 
         def fetch() -> tuple[Answer, str | None]:
-            return self._levels.fetch(key, tables, load, ttl, fresh=fresh)
+            return self._levels.fetch(key, tables, load, ttl, fresh=fresh, shared=shared)
 
         if not fresh:
             kept = self._levels.near(key)
@@ -279,10 +315,16 @@ class Filling:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self.items: list[tuple[str, tuple[str, ...], Loaded, float | None, float]] = []
+        self.items: list[tuple[str, tuple[str, ...], Loaded, float | None, bool, float]] = []
 
     def add(
-        self, key: str, tables: Iterable[str], loaded: Loaded, ttl: float | None = None
+        self,
+        key: str,
+        tables: Iterable[str],
+        loaded: Loaded,
+        ttl: float | None = None,
+        *,
+        shared: bool = True,
     ) -> None:
-        """One that was loaded just now."""
-        self.items.append((key, tuple(tables), loaded, ttl, self._monotonic()))
+        """One that was loaded just now. What is not `shared` is kept in this process alone."""
+        self.items.append((key, tuple(tables), loaded, ttl, shared, self._monotonic()))

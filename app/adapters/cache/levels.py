@@ -70,11 +70,19 @@ class Levels:
         return answers
 
     def fetch(
-        self, key: str, tables: tuple[str, ...], load: Load, ttl: float, *, fresh: bool
+        self,
+        key: str,
+        tables: tuple[str, ...],
+        load: Load,
+        ttl: float,
+        *,
+        fresh: bool,
+        shared: bool = True,
     ) -> Fetched:
-        """From L2, or from the database; then with L2's generation of before."""
+        """From L2, if it is `shared`, or from the database; then with L2's generation of before."""
         epoch = self._memory.epoch
-        found = self._second.get(key, tables) if self._second is not None else None
+        second = self._second if shared else None
+        found = second.get(key, tables) if second is not None else None
         generation = found.generation if found is not None else None
         if found is not None and found.entry is not None and found.is_right and not fresh:
             answer = self._answer(found.entry)

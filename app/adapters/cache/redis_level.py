@@ -62,6 +62,11 @@ class RedisLevel:
         self.misses = 0
         self.errors = 0
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is spared because it did not answer, or took nothing."""
+        return self._reads.is_open or self._writes.is_open
+
     def get(self, key: str, tables: Sequence[str]) -> Found | None:
         """What is under `key`, right or not; None while it does not answer."""
         found = self._get([(key, tables)], BUDGET_SECONDS)
@@ -149,9 +154,15 @@ class RedisLevel:
 
         said = self._ask(self._reads, ask, BUDGET_SECONDS)
         items, size, evictions, expirations = said or (None, None, None, None)
-        is_resting = self._reads.is_open or self._writes.is_open
         return LevelStats(
-            items, size, self.hits, self.misses, evictions, expirations, self.errors, is_resting
+            items,
+            size,
+            self.hits,
+            self.misses,
+            evictions,
+            expirations,
+            self.errors,
+            self.is_resting,
         )
 
     def close(self) -> None:

@@ -139,6 +139,10 @@ def page_of(item: type[Schema]) -> type[Schema]:
             "total": fields.Integer(
                 required=True, metadata={"description": "How many there are on all pages."}
             ),
+            "total_is_exact": fields.Boolean(
+                required=True,
+                metadata={"description": "Beyond 10,000 the total is an estimate: then false."},
+            ),
             "next_cursor": fields.String(
                 required=True,
                 allow_none=True,
