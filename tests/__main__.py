@@ -150,7 +150,9 @@ def run(halves: Sequence[Sequence[str]], options: Sequence[str]) -> int:
 
     for number, half in enumerate(running, 1):
         print(f"\n{f' part {number} ':*^80}\n{half.report}")
-    counts = sum((half.counts for half in running), Counter())
+    counts: Counter[str] = Counter()
+    for half in running:
+        counts.update(half.counts)
     print(closing_line(counts, time.monotonic() - began), flush=True)
     # A part may have none of the tests that were asked for; not both.
     codes = [code for code in codes if code != NOTHING_COLLECTED] or codes
