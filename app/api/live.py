@@ -35,7 +35,6 @@ from app.services.live.sights import Showing, Sights
 from app.services.live.visitors import Places
 
 FULL_RETRY_AFTER_SECONDS = 5
-MAX_SEQ = 2**63 - 1
 
 blueprint = Blueprint("live", __name__, url_prefix="/api/v1/ws")
 sock = Sock()
@@ -120,7 +119,11 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in deps().settings.cors_origins:
         return
-    if urlsplit(origin).netloc.lower() != request.host.lower():
+    try:
+        is_own = urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:
+        is_own = False
+    if not is_own:
         raise Unauthenticated("this origin is not allowed")
 
 
