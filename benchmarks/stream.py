@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import redis
 import requests
@@ -99,7 +100,7 @@ def _publish(client: "redis.Redis", count: int) -> None:
     last = int(client.incrby(SEQ, count))
     pipeline = client.pipeline(transaction=False)
     for seq in range(last - count + 1, last + 1):
-        fields = {"t": "alert", "at": "2026-11-28T04:00:00.000000+00:00", "d": data}
+        fields: Any = {"t": "alert", "at": "2026-11-28T04:00:00.000000+00:00", "d": data}
         pipeline.xadd(MESSAGES, fields, id=f"{seq}-0", maxlen=2000, approximate=True)
     pipeline.execute()
 

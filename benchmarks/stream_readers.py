@@ -44,7 +44,8 @@ def open_socket(url: str, *, receive_buffer: int | None = None) -> socket.socket
 
 
 def main(url: str, readers: int, stalled: int, burst: int) -> None:
-    stuck = [open_socket(url, receive_buffer=STALLED_BUFFER_BYTES) for _socket in range(stalled)]
+    # Kept, and never read.
+    _stuck = [open_socket(url, receive_buffer=STALLED_BUFFER_BYTES) for _socket in range(stalled)]
     selector = selectors.EpollSelector()
     counts: dict[int, int] = {}
     for _socket in range(readers):
@@ -71,7 +72,6 @@ def main(url: str, readers: int, stalled: int, burst: int) -> None:
             say(f"{time.monotonic()}")
             goal += burst
             behind = sum(count < goal for count in counts.values())
-    del stuck
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 from wsproto import WSConnection
+from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
@@ -65,7 +66,7 @@ class Reader:
     def __init__(
         self,
         sock: socket.socket,
-        protocol: WSConnection,
+        protocol: WSConnection | Connection,
         owner: Any,
         topics: int,
         after: int,

@@ -36,7 +36,6 @@ from app.services.presenters.deliveries import present_alert, present_delivery
 from app.services.presenters.webhooks import present_webhook
 
 FULL_RETRY_AFTER_SECONDS = 5
-MAX_SEQ = 2**63 - 1
 
 blueprint = Blueprint("live", __name__, url_prefix="/api/v1/ws")
 sock = Sock()
@@ -121,7 +120,11 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in deps().settings.cors_origins:
         return
-    if urlsplit(origin).netloc.lower() != request.host.lower():
+    try:
+        is_own = urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:
+        is_own = False
+    if not is_own:
         raise Unauthenticated("this origin is not allowed")
 
 

@@ -22,7 +22,7 @@ def revoke(session: Session, token_or_session_id: str, expires_at: datetime) -> 
 
 
 def principal_of(
-    session: Session, user_id: int, token_id: str, session_id: str, expires_at: datetime
+    session: Session, user_id: int, token_id: str, session_id: str, expires_at: datetime | None
 ) -> Principal | None:
     """Who a good token speaks for, with the role as it is now; None when it counts no more."""
     revoked = exists().where(TokenRevocation.id.in_([token_id, session_id]))

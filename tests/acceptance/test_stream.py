@@ -52,10 +52,10 @@ def both(here: Watcher, there: Watcher, kind: str, one_id: int, **fields: Any) -
     """The event that both were told, under the same number and word by word."""
 
     def is_it(data: Any) -> bool:
-        return data["id"] == one_id and fields.items() <= data.items()
+        return bool(data["id"] == one_id and fields.items() <= data.items())
 
     first = here.wait_for(kind, is_it)
-    second = there.wait_for(kind, lambda data: is_it(data))
+    second = there.wait_for(kind, is_it)
     assert first == second
     data: dict[str, Any] = first["data"]
     return data

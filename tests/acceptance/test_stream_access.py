@@ -123,7 +123,13 @@ def test_the_origin_is_the_own_host_or_listed(client: Client, system: System) ->
     for origin in (system.url, "http://localhost:3000"):
         with watching(system.url, token=token, origin=origin) as watcher:
             assert watcher.read()["type"] == "snapshot"
-    for origin in ("http://evil.example", "null", f"{system.url}.evil.example", "http://"):
+    for origin in (
+        "http://evil.example",
+        "null",
+        f"{system.url}.evil.example",
+        "http://",
+        "http://[",
+    ):
         closed = refused(system, token=token, origin=origin)
         assert (closed.code, closed.reason) == (1008, "this origin is not allowed")
 

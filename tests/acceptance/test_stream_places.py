@@ -68,7 +68,7 @@ def test_places_are_limited_for_each_and_for_all(client: Client, web: Web) -> No
         got[0].connection.close()
         eventually(lambda: attempt(second), what="a place that became free")
     assert {refusal.status_code for refusal in refusals} == {503}
-    assert all(int(refusal.resp_headers["retry-after"]) > 0 for refusal in refusals)
+    assert all(int((one.resp_headers or {})["retry-after"]) > 0 for one in refusals)
 
 
 def test_many_sockets_never_starve_the_api(client: Client, web: Web) -> None:

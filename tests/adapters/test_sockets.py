@@ -10,7 +10,6 @@ from wsproto.events import (
     BytesMessage,
     CloseConnection,
     Event,
-    Message,
     Ping,
     TextMessage,
 )
@@ -237,9 +236,7 @@ def test_client_messages_are_answered(house: House) -> None:
         pytest.param([Ping()] * (MESSAGES_ALLOWED + 1), 1008, id="too many pings"),
     ],
 )
-def test_who_says_what_he_must_not_is_sent_away(
-    house: House, sent: list[Message], code: int
-) -> None:
+def test_who_says_what_he_must_not_is_sent_away(house: House, sent: list[Event], code: int) -> None:
     end = house.reader("rude")
     for event in sent:
         end.send(event)

@@ -82,4 +82,4 @@ def watching(
     try:
         yield Watcher(connection)
     finally:
-        connection.shutdown()
+        connection.shutdown()  # type: ignore[no-untyped-call]

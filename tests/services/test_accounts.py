@@ -169,7 +169,7 @@ class TestLastAdmin:
 class TestTokens:
     def principal(self, world: World, user_id: int, jti: str = "t", sid: str = "s") -> Any:
         with world.deps.unit_of_work() as work:
-            return tokens.principal_of(work.session, user_id, jti, sid)
+            return tokens.principal_of(work.session, user_id, jti, sid, None)
 
     def revoke(self, world: World, what: str) -> bool:
         with world.deps.unit_of_work() as work:

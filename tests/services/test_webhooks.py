@@ -8,7 +8,8 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
 from app.adapters.cipher import Cipher
-from app.domain.events import ChecksDue, DeliveriesQueued, Event
+from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event
+from app.domain.live import Kind
 from app.domain.signing import parse_secret
 from app.errors import NotFound
 from app.services import webhooks
@@ -171,7 +172,7 @@ class TestChanges:
             view, _ = webhooks.create_webhook(
                 work.session, work.events, world.deps.cipher, WEBHOOK | {"health_check": CHECK}
             )
-            assert work.events == [ChecksDue()]
+            assert work.events == [ChecksDue(), Changed(Kind.WEBHOOK, (view.row.id,))]
         assert view.health_status == "unknown"
         assert world.one("SELECT next_check_at <= now() FROM pggit.webhook_health_metrics")
 
@@ -192,7 +193,8 @@ class TestChanges:
         webhook = world.webhook()
         world.sql("UPDATE pggit.webhook_health_metrics SET next_check_at = now() + interval '1 h'")
         events = change(world, webhook, **changes)
-        assert events == ([ChecksDue(), DeliveriesQueued()] if is_checked_soon else [])
+        hints = [ChecksDue(), DeliveriesQueued()] if is_checked_soon else []
+        assert events == [*hints, Changed(Kind.WEBHOOK, (webhook,))]
         assert (
             world.one("SELECT next_check_at <= now() FROM pggit.webhook_health_metrics")
             is is_checked_soon
