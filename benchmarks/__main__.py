@@ -14,6 +14,7 @@ from benchmarks import (
     metrics_in,
     probes,
     schedule,
+    watching,
 )
 
 ALL = (
@@ -24,6 +25,7 @@ ALL = (
     schedule.BENCHMARK,
     metrics_in.BENCHMARK,
     baselines.BENCHMARK,
+    watching.BENCHMARK,
 )
 
 if __name__ == "__main__":

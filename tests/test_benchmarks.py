@@ -27,6 +27,7 @@ from benchmarks import (
     metrics_in,
     probes,
     schedule,
+    watching,
 )
 from benchmarks.backlog_report import Drain, Sample
 from benchmarks.baselines_report import BaselinesReport, Size
@@ -217,6 +218,15 @@ def test_baselines_are_those_of_the_raw_rows(own_database: Servers, tmp_path: Pa
     assert [len(one.theirs) for one in report.sizes] == [1, 0]
     assert {len(one.ours) for one in report.sizes} == {len(one.with_year) for one in report.sizes}
     assert _is_narrow(report)
+
+
+def test_watching_feeds_each_minute_of_each_operation(
+    own_database: Servers, tmp_path: Path
+) -> None:
+    report = watching.run(own_database, tmp_path, operations=60, minutes=1)
+    assert report.voids == []
+    assert [one.seconds > 0 for one in report.rounds] == [True]
+    assert report.a_minute is not None
 
 
 def test_a_void_size_has_no_ratio() -> None:
