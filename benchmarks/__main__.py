@@ -17,6 +17,7 @@ from benchmarks import (
     rest_list,
     schedule,
     stream,
+    watching,
 )
 
 ALL = (
@@ -30,6 +31,7 @@ ALL = (
     stream.BENCHMARK,
     cache.BENCHMARK,
     rest_list.BENCHMARK,
+    watching.BENCHMARK,
 )
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ from benchmarks.tocsin import opened, settings_for
 COLUMNS = (10, 13, 14, 18, 9, 9)
 LEARNT = 60
 SAMPLES = 20
-# What the watcher followed before it took several at once, on the machine that this is for.
 GOAL = 5_000
 
 

@@ -28,6 +28,7 @@ from benchmarks import (
     metrics_in,
     probes,
     schedule,
+    watching,
 )
 from benchmarks.backlog_report import Drain, Sample
 from benchmarks.baselines_report import BaselinesReport, Size
@@ -233,6 +234,15 @@ def test_the_cache_is_measured_and_every_answer_looked_at(
     measured = [gate.passed is not None for gate in report.gates]
     assert measured == [False, False, True, True, True]
     assert _is_narrow(report)
+
+
+def test_watching_feeds_each_minute_of_each_operation(
+    own_database: Servers, tmp_path: Path
+) -> None:
+    report = watching.run(own_database, tmp_path, operations=60, minutes=1)
+    assert report.voids == []
+    assert [one.seconds > 0 for one in report.rounds] == [True]
+    assert report.a_minute is not None
 
 
 def test_a_void_size_has_no_ratio() -> None:
