@@ -87,6 +87,8 @@ def _running(launch: LaunchSettings) -> Settings | None:
         except FileNotFoundError:
             continue
         except PermissionError:
+            if launch.database_url is not None:
+                continue  # somebody else's, and the environment says which is ours
             raise Failure(
                 Exit.NOT_ALLOWED,
                 f"{path} is not yours to read. Be the user who runs Tocsin, or give --url and"

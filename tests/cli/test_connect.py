@@ -1,5 +1,6 @@
 """Which server is asked, as whom, and what is said when that can't be."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,3 +143,13 @@ def test_a_password_with_anything_in_it_is_read_back(
 def resolved_with(system: System, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("DATA_DIR", str(system.data_dir))
     return resolved_settings()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_is_not_ours_to_read(tocsin: Tocsin, tmp_path: Path) -> None:
+    settings = tmp_path / ".data" / "run" / "settings.env"
+    settings.parent.mkdir(parents=True)
+    settings.touch(mode=0)
+    answer = tocsin("webhook", "list")
+    assert answer.code == 4
+    assert "not yours to read" in answer.err

@@ -43,6 +43,7 @@ def test_all_is_well(here: Tocsin) -> None:
     # On a machine that stood still for a while a heartbeat may be late, so it may be so soon only;
     # on a full disk, or behind a backlog of another test, it warns, and nothing is wrong.
     answer = eventually(lambda: well(here("doctor", "--json")), 60, "a good report")
+    assert answer is not None
     assert checks(answer).keys() == PARTS
     for line in here("doctor").out.splitlines()[:-1]:
         assert line.startswith((*Verdict, " "))

@@ -74,7 +74,9 @@ def lists(client: Client) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_a_file_makes_everything_and_then_nothing(here: Tocsin, client: Client, file: Path) -> None:
+def test_a_file_makes_everything_and_then_nothing(
+    here: Tocsin, client: Client, file: Path, text: str
+) -> None:
     looked = here("import", str(file), "--dry-run")
     assert looked.code == 6
     assert "6 to add, 0 to change, 0 to delete, 0 the same." in looked.out
@@ -104,6 +106,14 @@ def test_a_file_makes_everything_and_then_nothing(here: Tocsin, client: Client, 
     assert (again.code, "0 to add, 0 to change, 0 to delete, 6 the same." in again.out) == (0, True)
     assert here("import", str(file)).code == 0  # and nobody has to be asked
     assert lists(client) == there
+
+    # Nor does another order, or another way to write a matcher, make a difference.
+    file.write_text(
+        text.replace("[pager, gateway]", "[gateway, pager]").replace(
+            "'severity=\"critical\"'", "{name: severity, op: '=', value: critical}"
+        )
+    )
+    assert here("import", str(file), "--dry-run").code == 0
 
 
 def test_what_is_exported_can_be_imported(
