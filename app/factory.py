@@ -79,7 +79,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     CORS(
         app,
         resources={"/api/*": {"origins": list(settings.cors_origins)}},
-        expose_headers=["X-Request-ID", "Retry-After", "RateLimit-Remaining", "RateLimit-Reset"],
+        expose_headers=[
+            "X-Request-ID",
+            "Retry-After",
+            "RateLimit-Remaining",
+            "RateLimit-Reset",
+            "ETag",
+            "Age",
+            "Warning",
+        ],
     )
 
     # In this order: an id and limits, who it is, how often, and whether they may.

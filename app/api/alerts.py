@@ -153,6 +153,7 @@ def create_alerts(data: dict[str, Any]) -> Response:
 @blueprint.get("")
 @blueprint.arguments(AlertQuery, location="query")
 @blueprint.response(200, AlertPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_alerts(query: dict[str, Any]) -> Response:
     """Alerts, the newest first."""
     return cached.answer(queries.ALERT_LIST, query)
@@ -160,6 +161,7 @@ def list_alerts(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:alert_id>")
 @blueprint.response(200, AlertSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_alert(alert_id: int) -> Response:
     """One alert."""
     return cached.answer(queries.ALERT, {"id": alert_id})
@@ -168,6 +170,7 @@ def get_alert(alert_id: int) -> Response:
 @blueprint.get("/<id:alert_id>/deliveries")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_alert_deliveries(query: dict[str, Any], alert_id: int) -> Response:
     """Who was told of an alert, or is to be told, with every attempt."""
     return cached.answer(queries.ALERT_DELIVERIES, query | {"alert_id": alert_id})

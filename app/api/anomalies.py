@@ -17,6 +17,7 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(AnomalyQuery, location="query")
 @blueprint.response(200, AnomalyPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_anomalies(query: dict[str, Any]) -> Response:
     """Stretches of time in which an operation was unusual, the newest first.
 

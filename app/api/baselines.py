@@ -37,6 +37,7 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, BaselinePage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_baselines(query: dict[str, Any]) -> Response:
     """The baseline that is in force of each operation, with its hours of the week."""
     return cached.answer(queries.BASELINE_LIST, query)
@@ -45,6 +46,7 @@ def list_baselines(query: dict[str, Any]) -> Response:
 @blueprint.get("/versions")
 @blueprint.arguments(VersionQuery, location="query")
 @blueprint.response(200, VersionPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_versions(query: dict[str, Any]) -> Response:
     """All versions that are kept, the newest first, without their hours of the week."""
     return cached.answer(queries.VERSION_LIST, query)
@@ -81,6 +83,7 @@ def roll_back(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/schedules")
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, SchedulePage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_schedules(query: dict[str, Any]) -> Response:
     """Schedules, the newest first; operations with samples get a default one by themselves."""
     return cached.answer(queries.SCHEDULE_LIST, query)
@@ -98,6 +101,7 @@ def create_schedule(data: dict[str, Any]) -> RecalcSchedule:
 
 @blueprint.get("/schedules/<id:schedule_id>")
 @blueprint.response(200, ScheduleSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_schedule(schedule_id: int) -> Response:
     """One schedule."""
     return cached.answer(queries.SCHEDULE, {"id": schedule_id})

@@ -11,6 +11,8 @@ from app.api.context import deps, wants_fresh
 from app.services.queries.query import Arguments, Query
 
 KEEP_AND_ASK = "private, no-cache"
+# For the OpenAPI document.
+UNCHANGED = "If-None-Match has its ETag: nothing has changed"
 # RFC 7234, 5.5.1; it comes with answers that are older than they should be, while PostgreSQL is
 # away.
 STALE_WARNING = '110 tocsin "Response is Stale"'

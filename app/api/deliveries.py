@@ -20,6 +20,7 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_deliveries(query: dict[str, Any]) -> Response:
     """Deliveries, the newest first."""
     return cached.answer(queries.DELIVERY_LIST, query)
@@ -27,6 +28,7 @@ def list_deliveries(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:delivery_id>")
 @blueprint.response(200, DeliverySchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_delivery(delivery_id: int) -> Response:
     """One delivery, with every attempt."""
     return cached.answer(queries.DELIVERY, {"id": delivery_id})

@@ -17,6 +17,7 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(IncidentQuery, location="query")
 @blueprint.response(200, IncidentPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_incidents(query: dict[str, Any]) -> Response:
     """Incidents, the newest first; `operation` asks for those that it is a member of."""
     return cached.answer(queries.INCIDENT_LIST, query)
@@ -24,6 +25,7 @@ def list_incidents(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:incident_id>")
 @blueprint.response(200, IncidentSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_incident(incident_id: int) -> Response:
     """One incident, the likely cause first among its members."""
     return cached.answer(queries.INCIDENT, {"id": incident_id})

@@ -39,6 +39,7 @@ def create_rule(data: dict[str, Any]) -> InhibitionRule:
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, InhibitionRulePage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_rules(query: dict[str, Any]) -> Response:
     """All rules, the newest first."""
     return cached.answer(queries.INHIBITION_RULE_LIST, query)
@@ -46,6 +47,7 @@ def list_rules(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:rule_id>")
 @blueprint.response(200, InhibitionRuleSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_rule(rule_id: int) -> Response:
     """One rule."""
     return cached.answer(queries.INHIBITION_RULE, {"id": rule_id})

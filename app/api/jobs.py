@@ -23,6 +23,7 @@ blueprint = Blueprint(
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, JobPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_jobs(query: dict[str, Any]) -> Response:
     """Every job with its last run, in the order of the schedule."""
     return cached.answer(queries.JOB_LIST, query)
@@ -31,6 +32,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
 @blueprint.get("/<string:name>/executions")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, ExecutionPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_executions(query: dict[str, Any], name: str) -> Response:
     """A job's runs, the newest first."""
     return cached.answer(queries.EXECUTION_LIST, query | {"name": name})

@@ -72,6 +72,7 @@ def _sent(body: Any) -> list[Any]:
 @blueprint.get("/query")
 @blueprint.arguments(MetricQuery, location="query", unknown=INCLUDE)
 @blueprint.response(200, MetricAnswerSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def query(asked: dict[str, Any]) -> Response:
     """What an operation was, point by point, over all of its series that match.
 
@@ -84,6 +85,7 @@ def query(asked: dict[str, Any]) -> Response:
 @blueprint.get("/operations")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, OperationPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_operations(query: dict[str, Any]) -> Response:
     """What is measured, the newest first."""
     return cached.answer(queries.OPERATION_LIST, query)

@@ -36,6 +36,7 @@ def create_rule(data: dict[str, Any]) -> RoutingRule:
 @blueprint.get("")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(200, RoutingRulePage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_rules(query: dict[str, Any]) -> Response:
     """All rules, the newest first; they are tried by `position`, then by id."""
     return cached.answer(queries.ROUTING_RULE_LIST, query)
@@ -43,6 +44,7 @@ def list_rules(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:rule_id>")
 @blueprint.response(200, RoutingRuleSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_rule(rule_id: int) -> Response:
     """One rule."""
     return cached.answer(queries.ROUTING_RULE, {"id": rule_id})

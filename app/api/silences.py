@@ -38,6 +38,7 @@ def create_silence(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("")
 @blueprint.arguments(SilenceQuery, location="query")
 @blueprint.response(200, SilencePage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_silences(query: dict[str, Any]) -> Response:
     """Silences, the newest first."""
     return cached.answer(queries.SILENCE_LIST, query)
@@ -45,6 +46,7 @@ def list_silences(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:silence_id>")
 @blueprint.response(200, SilenceSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_silence(silence_id: int) -> Response:
     """One silence."""
     return cached.answer(queries.SILENCE, {"id": silence_id})

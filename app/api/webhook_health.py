@@ -35,6 +35,7 @@ blueprint = Blueprint(
 
 @blueprint.get("/<id:webhook_id>/health")
 @blueprint.response(200, WebhookHealthSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_health(webhook_id: int) -> Response:
     """A webhook's health, with latencies and uptime.
 
@@ -47,6 +48,7 @@ def get_health(webhook_id: int) -> Response:
 @blueprint.get("/<id:webhook_id>/health/history")
 @blueprint.arguments(HistoryQuery, location="query")
 @blueprint.response(200, CheckPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_health_history(query: dict[str, Any], webhook_id: int) -> Response:
     """A webhook's checks, the newest first."""
     return cached.answer(queries.HEALTH_HISTORY, query | {"id": webhook_id})
@@ -55,6 +57,7 @@ def get_health_history(query: dict[str, Any], webhook_id: int) -> Response:
 @blueprint.get("/<id:webhook_id>/health/timeline")
 @blueprint.arguments(TimelineQuery, location="query")
 @blueprint.response(200, TimelineSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_health_timeline(query: dict[str, Any], webhook_id: int) -> Response:
     """A webhook's checks in steps of time, the oldest first; where there were none is a gap.
 

@@ -68,6 +68,7 @@ def create_webhook(data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("")
 @blueprint.arguments(WebhookQuery, location="query")
 @blueprint.response(200, WebhookPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_webhooks(query: dict[str, Any]) -> Response:
     """All webhooks, the newest first."""
     return cached.answer(queries.WEBHOOK_LIST, query)
@@ -75,6 +76,7 @@ def list_webhooks(query: dict[str, Any]) -> Response:
 
 @blueprint.get("/<id:webhook_id>")
 @blueprint.response(200, WebhookSchema)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def get_webhook(webhook_id: int) -> Response:
     """One webhook."""
     return cached.answer(queries.WEBHOOK, {"id": webhook_id})
@@ -163,6 +165,7 @@ def rotate_secret(webhook_id: int) -> dict[str, Any]:
 @blueprint.get("/<id:webhook_id>/deliveries")
 @blueprint.arguments(DeliveryQuery, location="query")
 @blueprint.response(200, DeliveryPage)
+@blueprint.alt_response(304, description=cached.UNCHANGED)
 def list_webhook_deliveries(query: dict[str, Any], webhook_id: int) -> Response:
     """What a webhook was told, or is to be told, the newest first."""
     return cached.answer(WEBHOOK_DELIVERIES, query | {"webhook_id": webhook_id})

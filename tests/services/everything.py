@@ -48,6 +48,7 @@ def fill(world: World) -> Asked:
     ends = (delivered, failed, retrying)
     for claimed, end in zip(world.claim(), ends, strict=False):
         world.complete(end(claimed))
+    world.alert(title="three", webhook_ids=[hook])
     delivery = world.one("SELECT min(id) FROM pggit.deliveries")
     rule, silence = world.rule(hook), world.silence(SEVERITY)
     inhibition = world.inhibition(SEVERITY, SEVERITY, "host")

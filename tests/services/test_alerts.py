@@ -588,13 +588,13 @@ class TestListing:
         ids = [world.alert() for _ in range(5)]
         with world.deps.reading() as session:
             first = list_alerts(session, {}, PageRequest(limit=2))
-        assert ([one.id for one in first.items], first.total) == ([ids[4], ids[3]], 5)
+        assert ([one["id"] for one in first.items], first.total) == ([ids[4], ids[3]], 5)
         world.alert()
         with world.deps.reading() as session:
             second = list_alerts(session, {}, PageRequest(2, first.next_before))
             third = list_alerts(session, {}, PageRequest(2, second.next_before))
-        assert [one.id for one in second.items] == [ids[2], ids[1]]
-        assert [one.id for one in third.items] == [ids[0]]
+        assert [one["id"] for one in second.items] == [ids[2], ids[1]]
+        assert [one["id"] for one in third.items] == [ids[0]]
         assert third.next_before is None
 
     @pytest.mark.parametrize(
@@ -618,7 +618,7 @@ class TestListing:
         world.acknowledge(second)
         with world.deps.reading() as session:
             page = list_alerts(session, filters, PageRequest(100))
-        assert {one.title for one in page.items} == found
+        assert {one["title"] for one in page.items} == found
         assert page.total == len(found)
 
     def test_counts_are_by_status(self, world: World) -> None:

@@ -220,16 +220,12 @@ def _writes(world: World, asked: Asked) -> dict[str, Callable[[], object]]:
     hook = asked["webhooks.get"][0]["id"]
     alert = asked["alerts.get"][0]["id"]
 
-    def deliver() -> None:
-        world.expire(*[row[0] for row in world.sql("SELECT id FROM pggit.alert_delivery_queue")])
-        world.complete(*map(delivered, world.claim()))
-
     return {
         "an alert is raised": lambda: world.alert(title="three"),
         "it is raised again": lambda: [world.alert(dedup_key="x") for _ in range(2)],
         "somebody acknowledges": lambda: world.acknowledge(alert),
         "it is snoozed": lambda: world.snooze(world.alert()),
-        "a message is delivered": deliver,
+        "a message is delivered": lambda: _deliver(world),
         "it is resolved": lambda: world.resolve(alert),
         "a webhook is made": lambda: world.webhook(name="new"),
         "a webhook is changed": lambda: world.change_webhook(hook, name="changed"),
@@ -242,7 +238,15 @@ def _writes(world: World, asked: Asked) -> dict[str, Callable[[], object]]:
     }
 
 
+def _deliver(world: World) -> None:
+    world.sql("UPDATE pggit.webhooks SET is_active = true")
+    while claimed := world.claim():
+        world.complete(*map(delivered, claimed))
+
+
 def _purge(world: World, alert_id: int) -> None:
+    """Once all is told of it."""
+    _deliver(world)
     world.sql(
         "UPDATE pggit.alerts SET created_at = now() - interval '9 years',"
         " updated_at = now() - interval '9 years' WHERE id = :id",

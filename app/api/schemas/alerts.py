@@ -85,7 +85,14 @@ class AlertQuery(PageQuery):
     status = fields.String(validate=validate.OneOf(ALERT_STATUSES))
     severity = fields.String(validate=validate.OneOf(SEVERITIES))
     source = Text(200)
-    q = Text(200, 1, metadata={"description": "Text in the title or the message."})
+    q = Text(
+        200,
+        1,
+        metadata={
+            "description": "Text in the title or the message. A page searches 20,000 alerts,"
+            " so it may be short and still not the last."
+        },
+    )
     since = moment()
     until = moment()
 
