@@ -1,4 +1,4 @@
-"""L2 killed, flushed, frozen, slow, with another password; and the database away: over REST."""
+"""L2 killed, flushed, frozen, slow, with another password: over REST, nobody sees it."""
 
 import time
 from collections.abc import Iterator
@@ -14,8 +14,6 @@ from app.settings import Settings
 from tests.adapters.cache.own_redis import PASSWORD, OwnRedis, own_redis
 from tests.faults.lanes import running_web
 from tests.faults.proxy import Mode, Proxy
-from tests.faults.test_postgres_links import proxy_of
-from tests.faults.test_postgres_links import through as through_to_database
 from tests.faults.test_redis_links import through
 from tests.harness.client import Client
 from tests.harness.waiting import eventually
@@ -23,7 +21,6 @@ from tests.harness.waiting import eventually
 # The contract says 100 ms more, and a breaker; this says that nobody waits for a time-out.
 SOON_SECONDS = 2.0
 USED_AGAIN_WITHIN_SECONDS = 30.0
-TTL_SECONDS = 2
 WEBHOOKS, STATS = "/api/v1/webhooks", "/api/v1/cache/stats"
 RULES = "/api/v1/routing-rules"
 
@@ -138,49 +135,3 @@ def test_an_l2_with_another_password(bench: Bench, rule: str) -> None:
         finally:
             redis.config_set("requirepass", PASSWORD)
     is_used(bench, rule)
-
-
-def test_with_the_database_away_what_is_known_is_told_and_marked(
-    settings: Settings, deps: Deps, tmp_path: Path
-) -> None:
-    with proxy_of(settings.database_url) as link:
-        bent = {
-            "DATABASE_URL": through_to_database(link, settings.database_url),
-            "CACHE_TTL_SECONDS": str(TTL_SECONDS),
-        }
-        with running_web(settings, deps, tmp_path, bent=bent) as web:
-            webhook = web.make_webhook("http://127.0.0.1:9/", is_active=False)
-            known, unknown = f"{WEBHOOKS}/{webhook['id']}", f"{WEBHOOKS}?limit=77"
-            before = shown(web, known)
-            assert "Warning" not in before.headers
-            eventually(lambda: listens(web), what="a process that hears of revocations")
-            link.turn(Mode.RESET)
-            try:
-                stale = eventually(
-                    lambda: (now := shown(web, known)) and "Warning" in now.headers and now,
-                    what="an old answer",
-                )
-                assert (stale.status_code, stale.content) == (200, before.content)
-                assert stale.headers["Warning"].startswith("110 ")
-                assert int(stale.headers["Age"]) >= 1
-                assert shown(web, known).headers["ETag"] == before.headers["ETag"]
-                # What nobody knows nobody tells.
-                for answer in (shown(web, unknown), web.patch(known, json={"name": "new"})):
-                    assert answer.status_code == 503
-                    assert int(answer.headers["Retry-After"]) >= 1
-                assert web.get("/health/ready").status_code == 503
-                assert web.get("/health/live").status_code == 200
-            finally:
-                link.turn(Mode.PASS)
-            fresh = eventually(
-                lambda: (now := shown(web, known)).ok and "Warning" not in now.headers and now,
-                what="the database",
-            )
-            assert fresh.content == before.content
-            assert web.get(STATS).json()["stale_served"] >= 2
-            assert web.delete(known).status_code == 204
-
-
-def listens(web: Client) -> bool:
-    news = web.get("/api/v1/cache/health").json()["levels"]["news"]
-    return bool(news["status"] == "healthy")
