@@ -37,6 +37,7 @@ from app.deps import build
 from app.domain.cursors import encode_cursor
 from app.services import accounts, alert_lists
 from app.services.queries import tokens
+from app.services.telling import ALERT_FIELDS
 from app.settings import Settings, as_environment
 from benchmarks import command, machine
 from benchmarks.callers import call
@@ -93,7 +94,7 @@ def _statements(folder: Path) -> Path:
         for name, statement in said.items()
     }
     kept = folder / "statements.json"
-    kept.write_text(json.dumps(said | {"fields": ",".join(alert_lists.ALERT_FIELDS)}))
+    kept.write_text(json.dumps(said | {"fields": ",".join(ALERT_FIELDS)}))
     return kept
 
 

@@ -1,12 +1,10 @@
 """PostgreSQL: the engine, its limits, and sessions."""
 
-import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, cast
 
 import orjson
 import psycopg
@@ -17,11 +15,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.adapters.asking import Answer, Asking, Questions
 from app.adapters.clock import Clock
 from app.adapters.written import Written, tables_written
 from app.domain.snapshot import Snapshot
-
-Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 3
@@ -52,8 +49,6 @@ class View:
 
 
 _COMMIT_AND_SAY_XID = b"SELECT pg_current_xact_id_if_assigned()::text::bigint; COMMIT"
-# So young a connection that answered is taken to be alive, by who can ask again.
-TRUSTED_SECONDS = 1.0
 SNAPSHOT = "pg_current_snapshot()::text, now()"
 _SNAPSHOT = text(f"SELECT {SNAPSHOT}")
 # The server goes, comes, or takes no more connections.
@@ -70,40 +65,6 @@ def is_away(error: BaseException) -> bool:
     if state is None:
         return isinstance(error, OperationalError)
     return str(state).startswith(_AWAY_STATES)
-
-
-class _DeadConnection(Exception):
-    """It had ended before it was asked, as after a restart of the server."""
-
-
-@dataclass(slots=True)
-class Statement:
-    """A statement of the driver's, its parameters, and how long its answer took, in seconds."""
-
-    text: str
-    values: Any
-    took: float = 0.0
-
-
-class Asking:
-    """Questions without a transaction around them: each is a statement, and a round trip.
-
-    `asked` has them in their order.
-    """
-
-    def __init__(self, driver: "psycopg.Connection[Any]") -> None:
-        self._driver = driver
-        self.asked: list[Statement] = []
-
-    def __call__(
-        self, statement: str, values: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]:
-        """The rows. Parameters are the driver's: `%(name)s`."""
-        began = time.perf_counter()
-        cursor = self._driver.cursor(binary=True)
-        rows = cursor.execute(cast("LiteralString", statement), values).fetchall()
-        self.asked.append(Statement(statement, values, time.perf_counter() - began))
-        return rows
 
 
 class _Cursor(psycopg.Cursor[Any]):
@@ -138,7 +99,6 @@ class _Connection(psycopg.Connection[Any]):
         self.watched: Collection[str] = ()
         self.on_written: Callable[[Written], None] | None = None
         self._written: set[str] = set()
-        self.answered_at = float("-inf")
 
     def note(self, query: Any) -> None:
         """This statement is part of the transaction."""
@@ -223,9 +183,7 @@ class Database:
             },
         )
         event.listen(self.engine, "do_connect", self._connect)
-        self._own = threading.local()
-        self._ask_for_life = self.engine.dialect.do_ping
-        self.engine.dialect.do_ping = self._ping  # type: ignore[method-assign]
+        self._questions = Questions(self.engine)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -244,47 +202,8 @@ class Database:
             yield View(session, Snapshot.parse(snapshot), now)
 
     def ask(self, work: Callable[[Asking], Answer]) -> Answer:
-        """Run `work`, which only reads; a second time where its connection turns out to be dead.
-
-        Raises OperationalError for the driver's.
-        """
-        try:
-            return self._ask(work, trusting=True)
-        except _DeadConnection:
-            return self._ask(work, trusting=False)
-
-    def _ask(self, work: Callable[[Asking], Answer], *, trusting: bool) -> Answer:
-        self._own.trusting = trusting
-        try:
-            pooled = self.engine.raw_connection()
-        finally:
-            self._own.trusting = False
-        driver = cast("_Connection", pooled.driver_connection)
-        try:
-            driver.autocommit = True
-            answer = work(Asking(driver))
-            driver.autocommit = False
-            driver.answered_at = time.monotonic()
-            return answer
-        except psycopg.OperationalError as error:
-            if not driver.closed:
-                driver.autocommit = False
-            elif trusting:
-                raise _DeadConnection from error
-            raise OperationalError("a question", None, error) from error
-        finally:
-            if driver.closed:
-                pooled.invalidate()
-            pooled.close()
-
-    def _ping(self, driver: Any) -> bool:
-        """Whether a connection is alive, at checkout. Who asks can ask again, so he trusts one that
-        answered a moment ago."""
-        if getattr(self._own, "trusting", False):
-            age = time.monotonic() - driver.answered_at
-            if age < TRUSTED_SECONDS and not driver.closed:
-                return True
-        return bool(self._ask_for_life(driver))
+        """See `Questions.ask`."""
+        return self._questions.ask(work)
 
     def now(self, session: Session) -> datetime:
         """The transaction's time by PostgreSQL's clock, the one that all processes share."""

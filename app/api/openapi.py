@@ -70,10 +70,10 @@ class StrictParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         asked = request.query_string
         key = (argmap, options.get("unknown"), asked)
-        known = self._queries.get(key)
+        known = self._queries.get(key, None)
         if known is None:
             known = super().parse(argmap, req, location=location, **options)
-            # None with a token in it: that is nobody's to keep.
+            # Not one with a token in it: that is nobody's to keep.
             if len(asked) <= MAX_QUERY_KEPT and "token" not in request.args:
                 self._queries.insert(key, known)
         return dict(known)

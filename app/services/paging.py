@@ -4,11 +4,11 @@ How many there are is counted up to a bound and estimated beyond, so that no lis
 of a large table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, TextClause, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.domain.cursors import encode_cursor
@@ -76,15 +76,12 @@ def count(
     return estimate(session, statement), False
 
 
-def estimate(
-    session: Session, statement: "Select[Any] | TextClause", values: Mapping[str, Any] | None = None
-) -> int:
+def estimate(session: Session, statement: "Select[Any]") -> int:
     """How many rows a statement gives, as the planner thinks; more than are counted."""
     connection = session.connection()
     compiled = statement.compile(connection, compile_kwargs={"render_postcompile": True})
-    parameters = compiled.construct_params(values)
-    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", parameters).scalar_one()
-    return max(int(plan[0]["Plan"]["Plan Rows"]), EXACT_UP_TO + 1)
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", compiled.params)
+    return max(int(plan.scalar_one()[0]["Plan"]["Plan Rows"]), EXACT_UP_TO + 1)
 
 
 def page_of_known(items: "Sequence[Item]", request: PageRequest) -> "Page[Item]":

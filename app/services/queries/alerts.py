@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.adapters.database import Asking
+from app.adapters.asking import Asking
 from app.services import alert_lists, alerts, deliveries, webhooks
 from app.services.paging import Page, PageRequest, page_answer
 from app.services.presenters.deliveries import (

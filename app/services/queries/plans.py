@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.adapters.database import Statement
+from app.adapters.asking import Statement
 
 SLOW_MS = 200.0
 PLANS_KEPT = 20

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
+from app.adapters.asking import Asking
 from app.adapters.cipher import Cipher
-from app.adapters.database import Asking
 from app.domain.snapshot import Snapshot
 from app.services.paging import Page, PageRequest, page_answer
 

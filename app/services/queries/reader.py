@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 
+from app.adapters.asking import Asking, Statement
 from app.adapters.cache.cache import Cache
 from app.adapters.cache.entry import Answer, Loaded
 from app.adapters.cipher import Cipher
-from app.adapters.database import Asking, Database, Statement
+from app.adapters.database import Database
 from app.errors import NotFound
 from app.services.queries.asked import Asked
 from app.services.queries.plans import SLOW_MS, Plan, Plans, Statements

@@ -1,6 +1,7 @@
 """Whose a token is. Asked by every request, so remembered, for a moment."""
 
-from app.adapters.database import SNAPSHOT, Asking
+from app.adapters.asking import Asking
+from app.adapters.database import SNAPSHOT
 from app.domain.snapshot import Snapshot
 from app.errors import NotFound
 from app.services.queries import tables
