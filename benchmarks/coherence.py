@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _round(
     old, new = f"round {number - 1}", f"round {number}"
     readers = [web for index, web in enumerate(webs) if index != writer]
     for web in webs:
-        wait_for(lambda web=web: web.name(webhook_id) == old, GIVE_UP_SECONDS, "the old value")
+        wait_for(partial(_shows, web, webhook_id, old), GIVE_UP_SECONDS, "the old value")
     watchers = [Watcher(web, webhook_id) for web in readers]
     for watcher in watchers:
         watcher.start()
@@ -177,6 +178,10 @@ def _round(
     found = [late(watcher.seen, answered, old) for watcher in watchers]
     asked = sum(len(watcher.seen) for watcher in watchers)
     return [1000 * one for one, _ in found], asked, sum(back for _, back in found)
+
+
+def _shows(web: Web, webhook_id: int, name: str) -> bool:
+    return web.name(webhook_id) == name
 
 
 def _webhook(name: str) -> dict[str, Any]:
@@ -199,7 +204,7 @@ def _running_webs(settings: Settings, count: int) -> Iterator[list[Web]]:
             )
             stack.enter_context(running([command_line], environment, settings.data_dir / "web.log"))
         for port in ports:
-            wait_for(lambda port=port: _is_up(port), UP_WITHIN_SECONDS, "a web that answers")
+            wait_for(partial(_is_up, port), UP_WITHIN_SECONDS, "a web that answers")
         answer = requests.post(
             f"http://127.0.0.1:{ports[0]}/api/v1/auth/login",
             json={"username": "admin", "password": PASSWORD},

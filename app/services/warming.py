@@ -163,7 +163,7 @@ class Warmer:
         count = _Count()
         wanted = _read(keys, count)
         good = self._still_good(wanted, ahead) if ahead is not None else frozenset()
-        todo = [(key, *wanted[key]) for key in wanted if key not in good]
+        todo = [one for key, one in wanted.items() if key not in good]
         done = 0
 
         def goes_on() -> bool:
@@ -203,7 +203,8 @@ class Warmer:
         if loaded.negative:
             count.failed(key, loaded.body.decode())
             return
-        filling.add(key, query.reads, loaded, query.ttl, shared=query.shared)
+        # As answers are looked for, however the arguments of `key` were put.
+        filling.add(query.key(arguments), query.reads, loaded, query.ttl, shared=query.shared)
         count.times[query.name].append((time.perf_counter() - began) * 1000)
         count.bytes[query.name] += len(loaded.body)
 
@@ -212,9 +213,9 @@ class Warmer:
         return query is not None and query.shared and self._cache.is_sharing
 
     def _still_good(
-        self, wanted: Mapping[str, tuple[Query, Arguments]], ahead: float
+        self, wanted: Mapping[str, tuple[str, Query, Arguments]], ahead: float
     ) -> frozenset[str]:
-        there = self._cache.get_many({key: query.reads for key, (query, _) in wanted.items()})
+        there = self._cache.get_many({key: query.reads for key, (_, query, _) in wanted.items()})
         return frozenset(key for key, answer in there.items() if _lasts(answer, ahead))
 
 
@@ -228,9 +229,9 @@ def _lasts(answer: Answer, ahead: float) -> bool:
     return answer.age + ahead < life_of(entry.good, negative=entry.negative).renew
 
 
-def _read(keys: Iterable[str], count: _Count) -> dict[str, tuple[Query, Arguments]]:
-    """By the key that answers are looked for under, however its arguments were put."""
-    wanted: dict[str, tuple[Query, Arguments]] = {}
+def _read(keys: Iterable[str], count: _Count) -> dict[str, tuple[str, Query, Arguments]]:
+    """The keys as they were given, by what answers are looked for under."""
+    wanted: dict[str, tuple[str, Query, Arguments]] = {}
     for key in keys:
         try:
             query, given = read_key(key)
@@ -238,7 +239,7 @@ def _read(keys: Iterable[str], count: _Count) -> dict[str, tuple[Query, Argument
             count.failed(key, error.detail)
             continue
         if given.get("limit", 1) in LIMITS:
-            wanted[query.key(given)] = query, given
+            wanted[query.key(given)] = key, query, given
         else:
             count.failed(key, "A list has 1 to 100 items.")
     return wanted
