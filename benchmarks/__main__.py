@@ -9,6 +9,7 @@ from benchmarks import (
     backlog,
     baselines,
     cache,
+    coherence,
     command,
     delivery,
     fairness,
@@ -32,6 +33,7 @@ ALL = (
     cache.BENCHMARK,
     rest_list.BENCHMARK,
     watching.BENCHMARK,
+    coherence.BENCHMARK,
 )
 
 if __name__ == "__main__":
