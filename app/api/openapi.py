@@ -71,7 +71,7 @@ class StrictParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         asked = request.query_string
         key = (argmap, options.get("unknown"), asked)
-        known = self._queries.get(key, None)
+        known: dict[str, Any] | None = self._queries.get(key)
         if known is None:
             known = super().parse(argmap, req, location=location, **options)
             # Not one with a token in it: that is nobody's to keep.

@@ -126,10 +126,11 @@ def _view(session: Session, cipher: Cipher, row: Webhook) -> WebhookView:
     status = session.scalar(
         select(WebhookHealth.health_status).where(WebhookHealth.webhook_id == row.id)
     )
-    return _shown(cipher, row, status or "unknown")
+    return shown(cipher, row, status or "unknown")
 
 
-def _shown(cipher: Cipher, row: Webhook, status: str) -> WebhookView:
+def shown(cipher: Cipher, row: Webhook, status: str) -> WebhookView:
+    """A row as the API shows it; `status` is that of its health."""
     template = as_fields(read_template(cipher, row))
     return WebhookView(row, status, read_headers(cipher, row), template)
 
@@ -164,9 +165,7 @@ def list_webhooks(
             )
         ).all()
     )
-    return page.showing(
-        [_shown(cipher, row, statuses.get(row.id, "unknown")) for row in page.items]
-    )
+    return page.showing([shown(cipher, row, statuses.get(row.id, "unknown")) for row in page.items])
 
 
 def change_webhook(

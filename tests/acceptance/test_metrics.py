@@ -25,7 +25,7 @@ def start_of(hours_ago: int = 1) -> datetime:
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - hours_ago * HOUR
 
 
-def sample(value: float, at: datetime | None = None, **fields: Any) -> dict[str, Any]:
+def sample(value: Any, at: datetime | None = None, **fields: Any) -> dict[str, Any]:
     stamp = {} if at is None else {"timestamp": at.isoformat()}
     return {"operation": "checkout", "value": value} | stamp | fields
 

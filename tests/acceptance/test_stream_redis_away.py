@@ -1,6 +1,7 @@
 """The stream with the broker's Redis frozen, or killed and so emptied: it goes on, and says so."""
 
-from tests.acceptance.test_redis_away import as_it_dies, as_it_hangs
+from tests.acceptance.steps import as_it_hangs
+from tests.acceptance.test_redis_away import as_it_dies
 from tests.acceptance.test_stream import SECTIONS
 from tests.harness.client import Client
 from tests.harness.system import System

@@ -120,7 +120,7 @@ def test_a_call_that_nobody_took_is_a_failure_and_tells_no_secret(
 def seen(world: World, *, calls_out: bool = True) -> Part:
     deps = world.deps
     parts = status.look_at_parts(
-        deps.database, deps.broker, deps.cache, beat_schedule.LANES, calls_out=calls_out
+        deps.database, deps.broker, deps.cache_redis, beat_schedule.LANES, calls_out=calls_out
     )
     return parts["heartbeat"]
 

@@ -157,7 +157,7 @@ class Cache:
 
     def holds(self, key: str) -> bool:
         """Whether L1 has something under this key, right or not. Counts nothing."""
-        return self._memory.look(key) is not None
+        return self.memory.look(key) is not None
 
     def listens(self) -> bool:
         """Whether it hears of other processes now; begins to where it did not yet."""

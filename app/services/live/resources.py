@@ -10,7 +10,7 @@ from app.adapters.cipher import Cipher
 from app.domain.live import SHOWN, Kind
 from app.services.alerts import delivery_counts
 from app.services.deliveries import views as delivery_views
-from app.services.webhooks import WebhookView, read_headers
+from app.services.webhooks import shown
 from models import Alert, Anomaly, DeliveryRecord, JobExecution, Webhook, WebhookHealth
 
 _MODELS: dict[Kind, type[Any]] = {
@@ -62,10 +62,7 @@ class Resources:
                 )
             ).all()
         )
-        return [
-            WebhookView(row, statuses.get(row.id, "unknown"), read_headers(self._cipher, row))
-            for row in rows
-        ]
+        return [shown(self._cipher, row, statuses.get(row.id, "unknown")) for row in rows]
 
 
 def _alerts(session: Session, rows: Sequence[Alert]) -> list[Any]:
