@@ -49,6 +49,10 @@ TABLE = "benchmark.numbers"
 THREADS = (1, 4)
 PEER = Path(__file__).parent / "peers" / "ttl_cache.txt"
 PATIENCE_SECONDS = 20.0
+_COUNTED = text(
+    "SELECT nextval('benchmark.queries')::text, pg_current_snapshot()::text, now()"
+    " FROM pg_sleep(0.05)"
+)
 
 
 @dataclass(frozen=True)
@@ -213,11 +217,10 @@ def _measure_flight(database: Database, options: Options) -> Flight:
     bodies: list[bytes] = []
 
     def load() -> Loaded:
-        with database.view() as view:
-            number = view.session.execute(
-                text("SELECT nextval('benchmark.queries')::text FROM pg_sleep(0.05)")
-            ).scalar_one()
-            return Loaded(number.encode(), view.snapshot, view.now)
+        # It counts, so it can't be a view, which only reads.
+        with database.session() as session:
+            number, snapshot, now = session.execute(_COUNTED).one()
+            return Loaded(number.encode(), Snapshot.parse(snapshot), now)
 
     def ask() -> Answer:
         ready.wait()

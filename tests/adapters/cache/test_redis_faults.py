@@ -5,14 +5,16 @@ Every answer is right and comes soon; when the server is well again it is used a
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from app.adapters.cache import redis_level
+from app.adapters.cache.entry import Loaded, Source
 from app.adapters.cache.redis_level import RedisLevel
 from app.domain.snapshot import Stamp
 from tests.adapters.away import frozen_url, gone_url
-from tests.adapters.cache.hand import Hand, HandClock, Numbers
+from tests.adapters.cache.hand import TABLE, Hand, HandClock, Numbers
 from tests.adapters.cache.own_redis import OwnRedis, own_redis
 from tests.faults.proxy import Mode, Proxy
 from tests.harness.waiting import eventually
@@ -111,6 +113,27 @@ def test_one_that_was_well_and_turns_bad(server: OwnRedis, make: Make, mode: Mod
         works_without(hand)
         proxy.turn(Mode.PASS)
         works_with(hand)
+
+
+def test_one_that_sends_a_few_bytes_at_a_time_is_not_listened_to_to_the_end(
+    server: OwnRedis, make: Make
+) -> None:
+    """Each read is in time, and all of them together take 25 seconds."""
+    with Proxy(("127.0.0.1", server.port)) as proxy:
+        hand = make(server.url.replace(str(server.port), str(proxy.port)))
+
+        def load() -> Loaded:
+            return replace(hand.numbers.load("k"), body=b"x" * 20_000)
+
+        def source() -> Source:
+            return hand.cache.get("k", (TABLE,), load).source
+
+        hand.write("k", 1)
+        eventually(lambda: source() is Source.L2, what="L2 in use")
+        proxy.turn(Mode.SLOW)
+        started = time.monotonic()
+        assert source() is Source.DATABASE
+        assert time.monotonic() - started < AT_MOST_SECONDS
 
 
 def test_one_that_is_killed_and_comes_back_empty(server: OwnRedis, make: Make) -> None:
