@@ -120,7 +120,8 @@ def build(settings: Settings, *, worker: bool = False) -> Deps:
     cache = Cache(
         clock,
         ttl=settings.cache_ttl_seconds,
-        max_items=settings.cache_l1_max_items,
+        # A worker answers nobody: what it loads is for L2.
+        max_items=0 if worker else settings.cache_l1_max_items,
         second=_second_level(settings),
         broker_url=settings.redis_url,
     )

@@ -8,6 +8,7 @@ import sys
 from benchmarks import (
     backlog,
     baselines,
+    coherence,
     command,
     delivery,
     fairness,
@@ -26,6 +27,7 @@ ALL = (
     metrics_in.BENCHMARK,
     baselines.BENCHMARK,
     rest_list.BENCHMARK,
+    coherence.BENCHMARK,
 )
 
 if __name__ == "__main__":

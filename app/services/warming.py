@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters.cache.board import Board
-from app.adapters.cache.cache import Cache
+from app.adapters.cache.cache import Cache, Filling
 from app.adapters.cache.entry import Answer
 from app.adapters.clock import Clock
 from app.adapters.database import is_away
@@ -78,9 +77,23 @@ class Warmed:
 
 
 @dataclass
-class _Sum:
-    times: list[float] = field(default_factory=list)
-    bytes: int = 0
+class _Count:
+    """What was done so far: the times of loads and their bytes by query, and what failed."""
+
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    bytes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    errors: list[WarmError] = field(default_factory=list)
+    database_is_away: bool = False
+
+    def failed(self, key: str, error: str) -> None:
+        self.errors.append(WarmError(key, error))
+
+    @property
+    def queries(self) -> list[QueryWarmed]:
+        return [
+            QueryWarmed(name, len(times), self.bytes[name], sum(times), max(times))
+            for name, times in sorted(self.times.items())
+        ]
 
 
 class Warmer:
@@ -147,66 +160,62 @@ class Warmer:
         With `ahead` those are left alone that need no renewal in the next `ahead` seconds.
         """
         began = time.perf_counter()
-        errors: list[WarmError] = []
-        wanted: dict[str, tuple[Query, Arguments]] = {}
-        for key in keys:
-            try:
-                query, given = read_key(key)
-            except NotFound as error:
-                errors.append(WarmError(key, error.detail))
-                continue
-            if given.get("limit", 1) not in LIMITS:
-                errors.append(WarmError(key, "A list has 1 to 100 items."))
-                continue
-            # As answers are looked for, however the arguments were put here.
-            wanted[query.key(given)] = query, given
+        count = _Count()
+        wanted = _read(keys, count)
         good = self._still_good(wanted, ahead) if ahead is not None else frozenset()
-        todo = [key for key in wanted if key not in good]
-        sums: dict[str, _Sum] = defaultdict(_Sum)
+        todo = [one for key, one in wanted.items() if key not in good]
         done = 0
-        while done < len(todo) and time.perf_counter() - began < within:
+
+        def goes_on() -> bool:
+            in_time = time.perf_counter() - began < within
+            return done < len(todo) and in_time and not count.database_is_away
+
+        while goes_on():
             with self._cache.filling() as filling:
-                for key in todo[done : done + BATCH]:
-                    if time.perf_counter() - began >= within:
-                        break
+                batch_ends = done + BATCH
+                while done < batch_ends and goes_on():
+                    self._load_into(filling, *todo[done], count)
                     done += 1
-                    query, arguments = wanted[key]
-                    started = time.perf_counter()
-                    try:
-                        loaded = self._reader.load(query, arguments)
-                    except (SQLAlchemyError, TocsinError, KeyError, ValueError) as error:
-                        errors.append(WarmError(key, _in_words(error)))
-                        if is_away(error):
-                            within = 0.0
-                        continue
-                    if loaded.negative:
-                        errors.append(WarmError(key, loaded.body.decode()))
-                    filling.add(key, query.reads, loaded, query.ttl, shared=query.shared)
-                    total = sums[query.name]
-                    total.times.append((time.perf_counter() - started) * 1000)
-                    total.bytes += len(loaded.body)
+        queries = count.queries
         return Warmed(
-            entries=sum(len(one.times) for one in sums.values()),
-            bytes=sum(one.bytes for one in sums.values()),
+            entries=sum(one.entries for one in queries),
+            bytes=sum(one.bytes for one in queries),
             duration_ms=(time.perf_counter() - began) * 1000,
             still_good=len(good),
             left=len(todo) - done,
             for_others=0,
-            queries=[
-                QueryWarmed(name, len(one.times), one.bytes, sum(one.times), max(one.times))
-                for name, one in sorted(sums.items())
-            ],
-            errors=errors[:MAX_ERRORS],
+            queries=queries,
+            errors=count.errors[:MAX_ERRORS],
         )
+
+    def _load_into(
+        self, filling: Filling, key: str, query: Query, arguments: Arguments, count: _Count
+    ) -> None:
+        began = time.perf_counter()
+        try:
+            loaded = self._reader.load(query, arguments)
+        except Exception as error:
+            # Whatever it is, the others are not to stay cold for it.
+            log.warning("not warmed", action="key_not_warmed", key=key, error=str(error))
+            count.failed(key, _in_words(error))
+            count.database_is_away = is_away(error)
+            return
+        if loaded.negative:
+            count.failed(key, loaded.body.decode())
+            return
+        # As answers are looked for, however the arguments of `key` were put.
+        filling.add(query.key(arguments), query.reads, loaded, query.ttl, shared=query.shared)
+        count.times[query.name].append((time.perf_counter() - began) * 1000)
+        count.bytes[query.name] += len(loaded.body)
 
     def _is_shared(self, key: str) -> bool:
         query = _query_of(key)
         return query is not None and query.shared and self._cache.is_sharing
 
     def _still_good(
-        self, wanted: Mapping[str, tuple[Query, Arguments]], ahead: float
+        self, wanted: Mapping[str, tuple[str, Query, Arguments]], ahead: float
     ) -> frozenset[str]:
-        there = self._cache.get_many({key: query.reads for key, (query, _) in wanted.items()})
+        there = self._cache.get_many({key: query.reads for key, (_, query, _) in wanted.items()})
         return frozenset(key for key, answer in there.items() if _lasts(answer, ahead))
 
 
@@ -220,9 +229,26 @@ def _lasts(answer: Answer, ahead: float) -> bool:
     return answer.age + ahead < life_of(entry.good, negative=entry.negative).renew
 
 
+def _read(keys: Iterable[str], count: _Count) -> dict[str, tuple[str, Query, Arguments]]:
+    """The keys as they were given, by what answers are looked for under."""
+    wanted: dict[str, tuple[str, Query, Arguments]] = {}
+    for key in keys:
+        try:
+            query, given = read_key(key)
+        except NotFound as error:
+            count.failed(key, error.detail)
+            continue
+        if given.get("limit", 1) in LIMITS:
+            wanted[query.key(given)] = key, query, given
+        else:
+            count.failed(key, "A list has 1 to 100 items.")
+    return wanted
+
+
 def _in_words(error: Exception) -> str:
-    if isinstance(error, TocsinError):
-        return error.detail
-    if isinstance(error, SQLAlchemyError):
-        return "The database is away." if is_away(error) else "The database refused it."
-    return f"This is no key of a query: {error}"
+    match error:
+        case TocsinError():
+            return error.detail
+        case KeyError() | ValueError() | TypeError():
+            return "Its arguments are not those of the query."
+    return "The database is away." if is_away(error) else "It could not be loaded."

@@ -51,29 +51,37 @@ def test_hits_and_misses_are_counted_by_level(client: Client) -> None:
     before = stats(client)
     for _ in range(20):
         get(client, ALERTS)
-    after = eventually(
-        lambda: (now := stats(client))["l1"]["hits"] >= before["l1"]["hits"] + 10 and now,
-        what="the hits of both processes",
-    )
+
+    def counted() -> dict[str, Any] | None:
+        now = stats(client)
+        # On a machine that is busy L2 is spared for a while, and says nothing of itself.
+        all_is_well = set(now["breakers"].values()) == {"closed"} and now["l2"]["items"]
+        return now if all_is_well and now["l1"]["hits"] >= before["l1"]["hits"] + 10 else None
+
+    after = eventually(counted, 40, "the hits of both processes")
+    assert after is not None
     assert after["l1"]["misses"] > before["l1"]["misses"]
     assert after["loads"] > before["loads"]
     for level in ("l1", "l2"):
         one = after[level]
         assert one["items"] >= 1
         assert one["bytes"] > 0
+        assert one["hits"] + one["misses"] >= 1
         assert one["hit_rate"] == pytest.approx(one["hits"] / (one["hits"] + one["misses"]))
         assert one["evictions"] >= 0
         assert one["expirations"] >= 0
     assert 0 < after["hit_rate"] <= 1
-    assert after["breakers"] == {"l2": "closed", "database": "closed"}
     assert after["flights_joined"] >= 0
     assert after["is_complete"] is True
 
 
 def test_every_process_has_its_own_counts_and_the_sum_is_theirs(client: Client) -> None:
-    told = eventually(
-        lambda: len(web_processes(now := stats(client))) == 2 and now, what="both web processes"
-    )
+    def both() -> dict[str, Any] | None:
+        now = stats(client)
+        return now if len(web_processes(now)) == 2 else None
+
+    told = eventually(both, what="both web processes")
+    assert told is not None
     processes = web_processes(told)
     for count in ("loads", "stale_served", "renewals"):
         assert told[count] == sum(one[count] for one in processes)
@@ -121,7 +129,7 @@ def test_what_can_not_be_warmed_is_told_and_stops_nothing(client: Client) -> Non
         "alerts.get?id=999999999",
     ]
     warmed = warm(client, keys=[*odd, ALERTS_KEY])
-    assert [one["key"] for one in warmed["errors"]] == sorted(odd, key=odd.index)
+    assert {one["key"] for one in warmed["errors"]} == set(odd)
     assert all(one["error"] for one in warmed["errors"])
     assert {one["name"] for one in warmed["queries"]} >= {"alerts.list"}
 
@@ -214,10 +222,12 @@ def test_what_to_warm_is_said_in_one_way(client: Client, body: dict[str, Any], f
 
 
 def test_it_is_healthy_with_the_latency_of_each_level(client: Client) -> None:
-    told = eventually(
-        lambda: (now := client.get(HEALTH).json())["status"] == "healthy" and now,
-        what="a healthy cache",
-    )
+    def well() -> dict[str, Any] | None:
+        now: dict[str, Any] = client.get(HEALTH).json()
+        return now if now["status"] == "healthy" else None
+
+    told = eventually(well, 40, "a healthy cache")
+    assert told is not None
     assert set(told["levels"]) == {"l1", "l2", "news"}
     for level in told["levels"].values():
         assert level["status"] == "healthy"

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 from redis import Redis
 
+from app.adapters.cache import board, redis_level
 from app.adapters.cache.entry import Source
 from app.adapters.embedded import Servers
 from app.deps import Deps, build
@@ -28,8 +29,13 @@ Make = Callable[..., Deps]
 
 
 @pytest.fixture
-def make(world: World, settings: Settings, servers: Servers) -> Iterator[Make]:
+def make(
+    world: World, settings: Settings, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Make]:
     """Processes beside each other: `worker`, and settings of their own, on a cache of theirs."""
+    # How quickly L2 gives up is not what this is about, and the machine may be busy.
+    monkeypatch.setattr(redis_level, "BUDGET_SECONDS", 5.0)
+    monkeypatch.setattr(board, "TIMEOUT_SECONDS", 5.0)
     shared = {
         "redis_url": f"{servers.redis_url.removesuffix('/0')}/{NUMBER}",
         "cache_redis_url": f"{servers.cache_redis_url.removesuffix('/0')}/{NUMBER}",
@@ -152,7 +158,8 @@ def test_a_process_is_warm_before_it_is_ready(make: Make) -> None:
     assert source(new, WEBHOOKS) is Source.L1
 
 
-def test_a_redis_that_hangs_holds_no_start(make: Make) -> None:
+def test_a_redis_that_hangs_holds_no_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "TIMEOUT_SECONDS", 0.1)
     with frozen_url() as url:
         new = make(redis_url=url, cache_redis_url="")
         eventually(new.warm_start.is_over, what="readiness")
