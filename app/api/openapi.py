@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import orjson
@@ -70,12 +71,13 @@ class StrictParser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         asked = request.query_string
         key = (argmap, options.get("unknown"), asked)
-        known = self._queries.get(key, None)
-        if known is None:
-            known = super().parse(argmap, req, location=location, **options)
-            # Not one with a token in it: that is nobody's to keep.
-            if len(asked) <= MAX_QUERY_KEPT and "token" not in request.args:
-                self._queries.insert(key, known)
+        if key in self._queries:
+            with suppress(KeyError):  # another may have taken its place just now
+                return dict(self._queries[key])
+        known = super().parse(argmap, req, location=location, **options)
+        # Not one with a token in it: that is nobody's to keep.
+        if len(asked) <= MAX_QUERY_KEPT and "token" not in request.args:
+            self._queries.insert(key, known)
         return dict(known)
 
     def load_querystring(self, req: Request, schema: Any) -> Any:
