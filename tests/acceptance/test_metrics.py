@@ -94,7 +94,7 @@ class TestIn:
 
     def test_a_key_counts_once_however_often_it_is_sent(self, client: Client) -> None:
         key = {"Idempotency-Key": "a-batch"}
-        body = {"samples": [sample(1, start_of()), sample("x")]}
+        body = {"samples": [sample(1, start_of()), sample(1, unit="u" * 99)]}
         first, again = (
             client.post("/api/v1/metrics", json=body, headers=key) for _each in range(2)
         )
