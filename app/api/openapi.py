@@ -173,7 +173,10 @@ def make_api(app: Flask) -> DocumentedApi:
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
-            "info": {"description": "Watches webhooks and gets every alert through."},
+            "info": {
+                "description": "Watches webhooks and gets every alert through. What changes is"
+                " told live by a WebSocket, `/api/v1/ws/dashboard?ticket=…`."
+            },
             "components": {
                 "securitySchemes": {
                     "bearer": {
