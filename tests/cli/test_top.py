@@ -117,6 +117,13 @@ def test_a_title_can_not_move_the_cursor() -> None:
     assert not any("\x1b" in line or "\r" in line for line in shown)
 
 
+def test_what_is_away_takes_the_place_of_the_status() -> None:
+    shown = lines(replace(VIEW, fault="http://127.0.0.1:8000 does not answer"), 80, 24)
+    assert "does not answer" in shown[0]
+    assert "degraded" not in shown[0]
+    assert "12 undelivered" in shown[1], "what was known stays"
+
+
 def test_bars() -> None:
     assert spark([]) == ""
     assert spark([0, 0]) == "  "

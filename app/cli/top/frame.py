@@ -36,12 +36,12 @@ def frame(view: View, width: int, height: int) -> Text:
 
 
 def _header(view: View, width: int) -> Text:
-    status = view.health.get("status")
-    left = Text.assemble(
-        (f"Tocsin {plain(view.system.get('version'))} ", "bold"), f"{plain(view.url)}  "
-    ).append_text(cell(status))
+    """What could not be asked takes the status's place, since that is an old one by now."""
+    left = Text(f"Tocsin {plain(view.system.get('version'))}  ", style="bold")
     if view.fault:
-        left.append(f"  {plain(view.fault)}", style="bold red")
+        left.append(plain(view.fault), style="bold red")
+    else:
+        left.append(f"{plain(view.url)}  ").append_text(cell(view.health.get("status")))
     right = f"{view.at:%H:%M:%S}Z"
     left.truncate(max(width - len(right) - 1, 0), overflow="ellipsis", pad=True)
     return left.append(f" {right}", style="dim")
