@@ -52,7 +52,7 @@ def alertmanager(client: Client, system: System, tmp_path: Path) -> Iterator[str
     ]
     command = among_its_files(binary, TEMPLATE, command)
     with running_program(command, {}, tmp_path / "log"):
-        eventually(lambda: _is_ready(address), 30, "Alertmanager")
+        eventually(lambda: _is_ready(address), 60, "Alertmanager")
         yield f"http://{address}"
 
 
