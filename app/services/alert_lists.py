@@ -91,12 +91,12 @@ def page_of_alerts(ask: Ask, filters: Mapping[str, Any], request: PageRequest) -
     items = [_shown(row) for row in rows if row[_ID] is not None]
     last = items[request.limit - 1]["id"] if len(items) > request.limit else None
     items = items[: request.limit]
-    is_exact = total <= EXACT_UP_TO
+    is_exact = total is not None and total <= EXACT_UP_TO
     if searches:
         last = last or _only(ask(_end_of_search(of_page), values_of_page))
         is_exact = _only(ask(_end_of_search(names), values)) is None
     elif not is_exact:
-        total = max(total, estimate or _estimate(ask, names, values))
+        total = max(EXACT_UP_TO + 1, estimate or _estimate(ask, names, values))
     page = Page(items, total, last, is_exact)
     return AlertPage(page, Snapshot.parse(snapshot), now)
 
@@ -160,7 +160,6 @@ def _page_and_total(
     The limit is in the text: with one that it knows only when it is asked, PostgreSQL would plan
     the statement each time, which takes longer than to answer it.
     """
-    estimate = "NULL" if of_all else _ALL_ROWS
     if searches:
         searched = _newest(of_page, _FIELDS, SEARCHED_ROWS)
         page = f"SELECT a.* FROM ({searched}) AS a {_SEARCH} ORDER BY a.id DESC LIMIT {limit}"  # noqa: S608
@@ -168,10 +167,15 @@ def _page_and_total(
     else:
         page = _newest(of_page, _FIELDS, limit)
         counted = f"({_newest(of_all, 'a.id', EXACT_UP_TO + 1)}) AS a"
+    total, estimate = f"(SELECT count(*) FROM {counted})", "NULL"  # noqa: S608
+    if not of_all and not searches:
+        # Where the table is far beyond what is counted, PostgreSQL knows without counting.
+        estimate = f"({_ALL_ROWS})"
+        total = f"CASE WHEN {estimate} < {2 * EXACT_UP_TO} THEN {total} END"
     return f"""
         WITH page AS MATERIALIZED ({page})
         SELECT t.*, a.*, d.*
-        FROM (SELECT {SNAPSHOT}, count(*), ({estimate}) AS reltuples FROM {counted}) AS t
+        FROM (SELECT {SNAPSHOT}, {total} AS count, {estimate} AS reltuples) AS t
         LEFT JOIN page a ON true
         LEFT JOIN LATERAL (
             SELECT {_COUNTS}

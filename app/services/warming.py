@@ -204,7 +204,9 @@ class Warmer:
             count.failed(key, loaded.body.decode())
             return
         # As answers are looked for, however the arguments of `key` were put.
-        filling.add(query.key(arguments), query.reads, loaded, query.ttl, shared=query.shared)
+        filling.add(
+            query.key(arguments), query.reads, loaded, query.ttl, shared=query.is_shared(arguments)
+        )
         count.times[query.name].append((time.perf_counter() - began) * 1000)
         count.bytes[query.name] += len(loaded.body)
 

@@ -103,8 +103,8 @@ async def list_alerts(
         else:
             rows = await connection.fetch(SQL["next"], _before(cursor))
     counted, estimated = rows[0]["count"], rows[0]["reltuples"]
-    is_exact = counted <= EXACT_UP_TO
-    total = counted if is_exact else max(counted, estimated)
+    is_exact = counted is not None and counted <= EXACT_UP_TO
+    total = counted if is_exact else max(EXACT_UP_TO + 1, estimated)
     found = [row for row in rows if row["id"] is not None]
     items = [_shown(row) for row in found[:limit]]
     body = {

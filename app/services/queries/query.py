@@ -78,6 +78,11 @@ class Query:
     priority: Priority | None = None
     shared: bool = True
 
+    def is_shared(self, arguments: Arguments) -> bool:
+        """Whether other processes are to have this answer: hardly anybody asks for the same page
+        but the first, and the second level is small."""
+        return self.shared and arguments.get("cursor") is None
+
     def key(self, arguments: Arguments) -> str:
         """One text for a query with its arguments, whatever their order: `alerts.list?limit=20`."""
         given = "&".join(

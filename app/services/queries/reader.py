@@ -55,7 +55,7 @@ class Reader:
                 lambda: self._load(query, arguments, tally),
                 ttl=query.ttl,
                 fresh=fresh,
-                shared=query.shared,
+                shared=query.is_shared(arguments),
             )
         except Exception:
             tally.failed()
