@@ -91,21 +91,21 @@ def test_after_a_change_is_answered_every_process_shows_it(
         if number == 0:
             rename(writer, webhook, before)
         for web in webs.all:
-            until_shown(web, webhook, before)
+            comes_to_show(web, webhook, before)
         rename(writer, webhook, after)
         answered = time.monotonic()
         # Who wrote shows it at once.
         assert names(writer, webhook) == {after}
         for web in webs.all:
-            until_shown(web, webhook, after, SHORT_TTL_SECONDS / 2)
+            comes_to_show(web, webhook, after, SHORT_TTL_SECONDS / 2)
         worst = max(worst, time.monotonic() - answered)
         # Nobody goes back to it.
         assert all(names(web, webhook) == {after} for web in webs.all)
     record_property("worst_ms", round(worst * 1000))
 
 
-def until_shown(web: Client, path: str, name: str, within: float = 20) -> None:
-    eventually(lambda: names(web, path) == {name}, within, name)
+def comes_to_show(web: Client, path: str, name: str, within: float = 20.0) -> None:
+    eventually(lambda: names(web, path) == {name}, within, f"the name {name!r}")
 
 
 def names(web: Client, path: str) -> set[str]:
@@ -159,7 +159,7 @@ def test_to_forget_reaches_every_process(webs: Webs, webhook: str, deps: Deps) -
     """What was changed past Tocsin is shown by all once one is told."""
     rename(webs.near[0], webhook, "before")
     for web in webs.near:
-        until_shown(web, webhook, "before")
+        comes_to_show(web, webhook, "before")
     webhook_id = int(webhook.rpartition("/")[2])
     with deps.database.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -169,4 +169,4 @@ def test_to_forget_reaches_every_process(webs: Webs, webhook: str, deps: Deps) -
     told = webs.near[0].post("/api/v1/cache/invalidate", json={"pattern": "webhooks.*"})
     assert told.json()["invalidated"] >= 2
     for web in webs.near:
-        until_shown(web, webhook, "after")
+        comes_to_show(web, webhook, "after")
