@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 
+from app.adapters.embedded import free_port
 from tests.harness import programs
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
-from tests.harness.system import START_WITHIN_SECONDS, System, free_port
+from tests.harness.system import START_WITHIN_SECONDS, System
 from tests.harness.waiting import eventually
 
 OPEN = ("pending", "retrying")

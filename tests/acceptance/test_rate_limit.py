@@ -8,10 +8,11 @@ from itertools import cycle, islice
 import pytest
 import requests
 
+from app.adapters.embedded import free_port
 from tests.acceptance.steps import another_web, as_it_hangs, other_webs
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
-from tests.harness.system import PASSWORD, System, free_port
+from tests.harness.system import PASSWORD, System
 
 LIMIT = 10
 INGEST_LIMIT = 3

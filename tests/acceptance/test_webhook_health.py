@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from app.adapters.embedded import free_port
 from tests.acceptance.checks import page
 from tests.acceptance.webhook_calls import ASLEEP, check, get, path_of
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
-from tests.harness.system import free_port
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from app.adapters.embedded import free_port
 from tests.acceptance.checks import ids
 from tests.acceptance.steps import settled
 from tests.acceptance.webhook_calls import ASLEEP, accepts, get, path_of, ping, rotate
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Message, Receiver
-from tests.harness.system import System, free_port
+from tests.harness.system import System
 
 
 def test_a_ping_is_signed_and_says_who_is_asked(client: Client, receiver: Receiver) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from redis import Redis
 
-from tests.harness.system import free_port
+from app.adapters.embedded import free_port
 
 
 def gone_url() -> str:

@@ -8,6 +8,7 @@ from subprocess import Popen
 
 import requests
 
+from app.adapters.embedded import free_port
 from app.deps import Deps
 from app.services.accounts import ensure_admin
 from app.services.delivery import Drain
@@ -15,7 +16,7 @@ from app.services.messages import Targets
 from app.settings import Settings, as_environment
 from tests.harness.client import Client
 from tests.harness.programs import running_program
-from tests.harness.system import PASSWORD, free_port
+from tests.harness.system import PASSWORD
 from tests.harness.waiting import eventually
 
 UP_WITHIN_SECONDS = 30.0

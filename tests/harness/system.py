@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import psycopg
 import requests
 from dotenv import dotenv_values
 
+from app.adapters.embedded import free_port
 from tests.harness.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +34,6 @@ SETTINGS = {
     "INGEST_RATE_LIMIT_REQUESTS": "100000",
     "LOG_FORMAT": "json",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

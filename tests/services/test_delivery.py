@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
+from app.adapters.embedded import free_port
 from app.adapters.ownership import OWNERS, Ownership
 from app.domain.retry import Reason
 from app.services import claims, delivery, webhooks
@@ -19,7 +20,6 @@ from app.services.claims import LEASE_SECONDS, NOBODY
 from app.services.delivery import Drain, excerpt, ping
 from app.services.messages import Targets
 from tests.harness.receiver import Answer, Message, Receiver
-from tests.harness.system import free_port
 from tests.harness.waiting import eventually
 from tests.services.world import World
 
