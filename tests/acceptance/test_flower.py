@@ -12,10 +12,11 @@ import requests
 from celery import Celery
 
 import beat_schedule
+from app.adapters.embedded import free_port
 from tests.acceptance.steps import running_program, settled
 from tests.harness.client import Client
 from tests.harness.receiver import Receiver
-from tests.harness.system import PASSWORD, System, free_port
+from tests.harness.system import PASSWORD, System
 from tests.harness.waiting import eventually
 
 

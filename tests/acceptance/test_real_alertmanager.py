@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import requests
 
+from app.adapters.embedded import free_port
 from tests.harness.client import Client
 from tests.harness.debian import among_its_files, program
 from tests.harness.programs import running_program
-from tests.harness.system import System, free_port
+from tests.harness.system import System
 from tests.harness.waiting import eventually
 
 PACKAGE = "prometheus-alertmanager"

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from app.adapters.changes import MAX_WAITING, ChangeFeed
-from app.adapters.embedded import Servers
+from app.adapters.embedded import Servers, free_port
 from app.adapters.stream import (
     CHANGES,
     CURSOR,
@@ -25,7 +25,6 @@ from app.adapters.stream import (
     StreamError,
 )
 from app.domain.live import Kind, Note
-from tests.harness.system import free_port
 from tests.harness.waiting import eventually
 
 # Nobody else's.

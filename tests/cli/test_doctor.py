@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import redis
 
-from app.adapters.embedded import Servers
+from app.adapters.embedded import Servers, free_port
 from app.cli.doctor import database, machine
 from app.cli.doctor.finding import Finding, Verdict
 from app.cli.doctor.redises import redises
@@ -20,7 +20,6 @@ from app.settings import Settings, load_settings
 from models.migrate import upgrade
 from tests.cli.conftest import Answer, Tocsin
 from tests.harness.client import Client
-from tests.harness.system import free_port
 from tests.harness.waiting import eventually
 
 LANES = ("deliver", "health", "jobs")

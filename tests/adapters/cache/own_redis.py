@@ -10,8 +10,8 @@ from typing import Any
 import redis
 from redis import Redis
 
+from app.adapters.embedded import free_port
 from app.adapters.embedded.process import package_file
-from tests.harness.system import free_port
 from tests.harness.waiting import eventually
 
 PASSWORD = "open sesame"
