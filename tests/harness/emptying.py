@@ -26,11 +26,12 @@ def empty(connection: psycopg.Connection[Any], kept: Sequence[str] = ()) -> None
     with connection.transaction():
         found = connection.execute(_OURS, [list(kept)]).fetchall()
         tables = [sql.Identifier(schema, name) for schema, name, _kind in found]
-        # Nobody writes meanwhile. Partitions are too many to be locked one by one.
+        # Who has looked at the old rows has ended when they go, as with TRUNCATE. Partitions are
+        # too many to be locked one by one.
         plain = [table for table, row in zip(tables, found, strict=True) if row[2] == "r"]
         connection.execute(_WITHOUT_KEYS)
         connection.execute(
-            sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(sql.SQL(", ").join(plain))
+            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(plain))
         )
         filled = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(place, table)
