@@ -62,7 +62,7 @@ class LaunchSettings(BaseSettings):
     rate_limit_window_seconds: Positive = 60
     ingest_rate_limit_requests: Positive = 6000
     cache_l1_max_items: NonNegative = 10_000
-    cache_ttl_seconds: Positive = 60
+    cache_ttl_seconds: Annotated[int, Field(ge=1, le=300)] = 60
     db_pool_min: Positive = 10
     db_pool_max: Annotated[Positive, Field(validate_default=True)] = 50
     queue_limit: Positive = 100_000

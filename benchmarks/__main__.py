@@ -8,6 +8,7 @@ import sys
 from benchmarks import (
     backlog,
     baselines,
+    cache,
     coherence,
     command,
     delivery,
@@ -28,6 +29,7 @@ ALL = (
     baselines.BENCHMARK,
     rest_list.BENCHMARK,
     coherence.BENCHMARK,
+    cache.BENCHMARK,
 )
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from app.domain.cadence import phase_ms
 from benchmarks import (
     backlog,
     baselines,
+    cache,
     command,
     delivery,
     fairness,
@@ -216,6 +217,21 @@ def test_baselines_are_those_of_the_raw_rows(own_database: Servers, tmp_path: Pa
     assert [one.simulated for one in report.sizes] == [False, True]
     assert [len(one.theirs) for one in report.sizes] == [1, 0]
     assert {len(one.ours) for one in report.sizes} == {len(one.with_year) for one in report.sizes}
+    assert _is_narrow(report)
+
+
+@pytest.mark.usefixtures("leaves_no_process")
+def test_the_cache_is_measured_and_every_answer_looked_at(
+    own_database: Servers, tmp_path: Path
+) -> None:
+    options = cache.Options(2, 2, entries=300, callers=50, commits=3, has_peer=False)
+
+    report = cache.run(own_database, tmp_path, options)
+
+    assert report.voids == []
+    assert report.flight.queries == 1
+    measured = [gate.passed is not None for gate in report.gates]
+    assert measured == [False, False, True, True, True]
     assert _is_narrow(report)
 
 

@@ -120,6 +120,10 @@ class _Connection(psycopg.Connection[Any]):
                 row = cursor.execute(_COMMIT_AND_SAY_XID, prepare=False).fetchone()
             xid = row[0] if row else None
             wrote = xid is not None
+        except psycopg.Error as error:
+            # What the server itself refuses to commit is rolled back. Else nobody knows.
+            wrote = error.sqlstate is None or error.sqlstate.startswith(_AWAY_STATES)
+            raise
         finally:
             if wrote:
                 self.on_written(Written(tables, xid))
@@ -184,6 +188,9 @@ class Database:
         )
         event.listen(self.engine, "do_connect", self._connect)
         self._questions = Questions(self.engine)
+        self._views = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -194,8 +201,7 @@ class Database:
     @contextmanager
     def view(self) -> Iterator[View]:
         """A transaction for questions that all see one state of the database, and which."""
-        engine = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with Session(self._views, expire_on_commit=False) as session, session.begin():
             snapshot, now = session.execute(_SNAPSHOT).one()
             if self._clock is not None:
                 self._clock.set(now)

@@ -16,7 +16,7 @@ from models import Base
 
 UNSEEN = "/* unseen */"
 # As many as there are statements, and some that are put together anew each time.
-STATEMENTS_KNOWN = 4096
+STATEMENTS_KNOWN = 1024
 
 _NAME = r'"?(\w+)"?\."?(\w+)"?'
 _WRITES = re.compile(

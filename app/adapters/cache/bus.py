@@ -38,8 +38,9 @@ class Ears(Protocol):
 
     def hear(self, news: Mapping[str, Stamp]) -> None: ...
     def hear_dropped(self, keys: Iterable[str], patterns: Iterable[str]) -> None: ...
-    def hear_cleared(self) -> None:
-        """Everything was dropped, or news may have been missed."""
+    def hear_cleared(self) -> None: ...
+    def doubt(self) -> None:
+        """News may have been missed: nothing is right for sure."""
 
     def hear_wanted(self, keys: Sequence[str]) -> None:
         """Answers under these keys will be asked for."""
@@ -55,18 +56,20 @@ class _Word:
     keys: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
     cleared: bool = False
+    doubted: bool = False
     # Told once at most: nothing is wrong where it was not heard.
     wanted: set[str] = field(default_factory=set)
     # Of L2, which is told by itself.
     second: dict[str, Stamp] = field(default_factory=dict)
-    second_cleared: bool = False
+    second_doubted: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.for_others or self.second or self.second_cleared)
+        return bool(self.for_others or self.second or self.second_doubted)
 
     @property
     def for_others(self) -> bool:
-        return bool(self.stamps or self.keys or self.patterns or self.cleared or self.wanted)
+        of_entries = self.keys or self.patterns or self.cleared
+        return bool(self.stamps or of_entries or self.doubted or self.wanted)
 
     def add(self, other: "_Word") -> None:
         for mine, theirs in ((self.stamps, other.stamps), (self.second, other.second)):
@@ -76,7 +79,8 @@ class _Word:
         self.patterns |= other.patterns
         self.cleared |= other.cleared
         self.wanted |= other.wanted
-        self.second_cleared |= other.second_cleared
+        self.doubted |= other.doubted
+        self.second_doubted |= other.second_doubted
         if len(self.keys) + len(self.patterns) > MAX_KEYS_WAITING:
             self.keys, self.patterns, self.cleared = set(), set(), True
 
@@ -112,7 +116,11 @@ class Bus:
         self._leave(_Word(keys=set(keys), patterns=set(patterns)))
 
     def tell_cleared(self) -> None:
-        self._leave(_Word(cleared=True, second_cleared=self._second is not None))
+        self._leave(_Word(cleared=True))
+
+    def tell_doubt(self) -> None:
+        """Something was written, and nobody knows by which transaction."""
+        self._leave(_Word(doubted=True, second_doubted=self._second is not None))
 
     def tell_wanted(self, keys: Iterable[str]) -> None:
         self._leave(_Word(wanted=set(keys)))
@@ -164,8 +172,8 @@ class Bus:
         if self._second is not None:
             if word.second and not self._second.hear(word.second):
                 left.second = word.second
-            if word.second_cleared and not self._second.forget_all():
-                left.second_cleared = True
+            if word.second_doubted and not self._second.forget_all():
+                left.second_doubted = True
         if word.for_others:
             try:
                 self._client.publish(self._channel, _encode(word, self._me))
@@ -173,6 +181,7 @@ class Bus:
                 log.warning("news wait", action="cache_news_wait", error=str(error))
                 left.stamps, left.keys = word.stamps, word.keys
                 left.patterns, left.cleared = word.patterns, word.cleared
+                left.doubted = word.doubted
         return left
 
     def _listen(self) -> None:
@@ -205,7 +214,7 @@ class Bus:
 
     def _take(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "subscribe":
-            self._ears.hear_cleared()
+            self._ears.doubt()
             self.is_listening = True
         elif message["type"] == "message":
             self._hear(message["data"])
@@ -216,11 +225,12 @@ class Bus:
             if said["from"] == self._me:
                 return
             news = {table: Stamp.parse(text) for table, text in said["stamps"].items()}
-            keys, patterns, cleared = said["keys"], said["patterns"], said["cleared"]
-            wanted = said["wanted"]
+            keys, patterns = said["keys"], said["patterns"]
+            cleared, doubted = said["cleared"], said["doubted"]
+            wanted = said.get("wanted", ())
         except (ValueError, KeyError, AttributeError, TypeError):
             # Of another release, perhaps. Whatever it says, nothing is right for sure.
-            self._ears.hear_cleared()
+            self._ears.doubt()
             return
         if news:
             self._ears.hear(news)
@@ -228,6 +238,8 @@ class Bus:
             self._ears.hear_dropped(keys, patterns)
         if cleared:
             self._ears.hear_cleared()
+        if doubted:
+            self._ears.doubt()
         if wanted:
             self._ears.hear_wanted(wanted)
 
@@ -240,6 +252,7 @@ def _encode(word: _Word, me: str) -> bytes:
             "keys": sorted(word.keys),
             "patterns": sorted(word.patterns),
             "cleared": word.cleared,
+            "doubted": word.doubted,
             "wanted": sorted(word.wanted),
         }
     )

@@ -51,12 +51,12 @@ class Cache:
         self._monotonic = clock.monotonic
         self._ttl = ttl
         self._stamps = Stamps()
-        self._memory = Memory(
+        self.memory = Memory(
             self._stamps, clock.monotonic, max_items=max_items, max_bytes=max_bytes
         )
-        self._at_hand = self._memory.get
+        self._at_hand = self.memory.get
         self._second = second
-        self._levels = Levels(clock, self._stamps, self._memory, second, chance)
+        self._levels = Levels(clock, self._stamps, self.memory, second, chance)
         self._bus = Bus(broker_url, self, second) if broker_url else None
         self._flights: Flights[Answer] = Flights()
         self._renewers = ThreadPoolExecutor(RENEWERS, "cache-renewal")
@@ -97,7 +97,7 @@ class Cache:
     def filling(self) -> Iterator["Filling"]:
         """Put many answers in at once. Enter it before any of them is loaded."""
         self._listen()
-        epoch = self._memory.epoch
+        epoch = self.memory.epoch
         generation = self._second.generation() if self._second is not None else None
         filling = Filling(self._monotonic)
         yield filling
@@ -112,9 +112,9 @@ class Cache:
     def wrote(self, written: Written) -> None:
         """A transaction of this process is over. Returns when this process knows; never waits."""
         if written.xid is None:
-            self.hear_cleared()
+            self.doubt()
             if self._bus is not None:
-                self._bus.tell_cleared()
+                self._bus.tell_doubt()
             return
         news = dict.fromkeys(written.tables, Stamp.of(written.xid))
         self.hear(news)
@@ -124,7 +124,7 @@ class Cache:
     def drop(self, keys: Iterable[str]) -> int:
         """Forget these: here and in L2 now, in other processes soon. How many there were."""
         keys = list(keys)
-        here = sum(map(self._memory.drop, keys))
+        here = sum(map(self.memory.drop, keys))
         there = self._second.drop(keys) if self._second is not None else 0
         if self._bus is not None:
             self._bus.tell_dropped(keys=keys)
@@ -133,7 +133,7 @@ class Cache:
     def drop_matching(self, pattern: str) -> int:
         """The same for all keys of a pattern (`app.domain.patterns`)."""
         matching = matcher(pattern)
-        here = self._memory.drop_all(matching)
+        here = self.memory.drop_all(matching)
         there = self._second.drop_all(matching) if self._second is not None else 0
         if self._bus is not None:
             self._bus.tell_dropped(patterns=[pattern])
@@ -141,7 +141,7 @@ class Cache:
 
     def clear(self) -> int:
         """The same for everything."""
-        here = self._memory.clear()
+        here = self.memory.clear()
         there = 0
         if self._second is not None:
             self._second.forget_all()
@@ -157,7 +157,7 @@ class Cache:
 
     def holds(self, key: str) -> bool:
         """Whether L1 has something under this key, right or not. Counts nothing."""
-        return self._memory.look(key) is not None
+        return self.memory.look(key) is not None
 
     def listens(self) -> bool:
         """Whether it hears of other processes now; begins to where it did not yet."""
@@ -176,7 +176,7 @@ class Cache:
     def stats(self) -> CacheStats:
         """Of this process; asks L2's server for its own figures."""
         return CacheStats(
-            l1=self._memory.stats(),
+            l1=self.memory.stats(),
             l2=self._second.stats() if self._second is not None else None,
             loads=self._levels.loads,
             load_errors=self._levels.load_errors,
@@ -201,19 +201,22 @@ class Cache:
 
     def hear_dropped(self, keys: Iterable[str], patterns: Iterable[str]) -> None:
         for key in keys:
-            self._memory.drop(key)
+            self.memory.drop(key)
         for pattern in patterns:
-            self._memory.drop_all(matcher(pattern))
+            self.memory.drop_all(matcher(pattern))
 
     def hear_cleared(self) -> None:
-        self._memory.clear()
+        self.memory.clear()
+
+    def doubt(self) -> None:
+        self.memory.doubt()
 
     def hear_wanted(self, keys: Sequence[str]) -> None:
         if self.on_wanted is not None:
             self.on_wanted(keys)
 
     def sweep(self) -> None:
-        self._memory.sweep()
+        self.memory.sweep()
 
     # Beyond L1.
 
@@ -241,7 +244,7 @@ class Cache:
                 if self._monotonic() >= kept.renew_at:
                     self._renew(key, tables, fetch)
                 return kept.answer
-            self._memory.misses += 1
+            self.memory.misses += 1
         name = f"fresh {key}" if fresh else key
         for is_second in (False, True):
             flight, leads = self._flights.board(name)

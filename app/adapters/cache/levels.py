@@ -60,8 +60,10 @@ class Levels:
         self._memory.misses += len(missing)
         if self._second is None or not missing:
             return answers
-        for key, entry in self._second.get_many(missing).items():
-            answer = self._answer(entry)
+        found = self._second.get_many(missing)
+        now, offset = self._times()
+        for key, entry in found.items():
+            answer = Answer(entry, Source.L2, min(now, entry.loaded_at + offset), self._monotonic)
             if self._is_good(answer, missing[key]):
                 self._keep(key, missing[key], answer, epoch)
                 answers[key] = answer
@@ -128,9 +130,14 @@ class Levels:
         return answer.age < answer.entry.good and not self.is_refuted(answer, tables)
 
     def _answer(self, entry: Entry) -> Answer:
-        """Of L2: its age is by PostgreSQL's clock."""
-        age = max(0.0, self._clock.now().timestamp() - entry.loaded_at)
-        return Answer(entry, Source.L2, self._monotonic() - age, self._monotonic)
+        """Of L2. It is not younger than now, whatever the clocks say."""
+        now, offset = self._times()
+        return Answer(entry, Source.L2, min(now, entry.loaded_at + offset), self._monotonic)
+
+    def _times(self) -> tuple[float, float]:
+        """The monotonic time, and what is to be added to PostgreSQL's, which L2's times are."""
+        now = self._monotonic()
+        return now, now - self._clock.now().timestamp()
 
     def _keep(self, key: str, tables: Iterable[str], answer: Answer, epoch: int) -> None:
         """With what is left of its life: no level prolongs another."""

@@ -22,7 +22,7 @@ from app.adapters.cache.budget import budget, budgeted_client
 from app.adapters.cache.entry import Entry
 from app.adapters.cache.packing import pack, unpack
 from app.adapters.cache.stats import LevelStats
-from app.domain.cache_policy import STALE_LIMIT_SECONDS
+from app.domain.cache_policy import life_of
 from app.domain.snapshot import KNOWN_APART, Snapshot, Stamp
 
 BUDGET_SECONDS = 0.05
@@ -32,7 +32,7 @@ BATCH = 200
 REST_SECONDS = 5.0
 STAMPS_LIVE_SECONDS = 86_400
 
-_MERGE = (Path(__file__).parent / "stamps.lua").read_text()
+_HERE = Path(__file__).parent
 Said = TypeVar("Said")
 
 
@@ -50,7 +50,8 @@ class RedisLevel:
 
     def __init__(self, url: str, *, release: str, database: str) -> None:
         self._client: Any = budgeted_client(url)
-        self._merge = self._client.register_script(_MERGE)
+        self._merge = self._client.register_script((_HERE / "stamps.lua").read_text())
+        self._write = self._client.register_script((_HERE / "set_many.lua").read_text())
         self._prefix = f"tocsin:cache:{database}:{release}:".encode()
         # Of all releases: who writes may be of another one than who reads.
         self._stamps = f"tocsin:cache:{database}:stamps"
@@ -198,13 +199,16 @@ class RedisLevel:
         return found
 
     def _set(self, items: Sequence[tuple[str, Entry]], generation: str, seconds: float) -> bool:
+        keys = [self._name(key) for key, _ in items]
+        values: list[bytes | int] = []
+        for _, entry in items:
+            # As long as it may be served while the database is away.
+            life = life_of(entry.good, negative=entry.negative).stale
+            values += (pack(entry, generation), max(1, int(life * 1000)))
+
         def write() -> bool:
-            pipeline = self._client.pipeline(transaction=False)
-            for key, entry in items:
-                # As long as it may be served while the database is away.
-                life = max(1, int((entry.good if entry.negative else STALE_LIMIT_SECONDS) * 1000))
-                pipeline.set(self._name(key), pack(entry, generation), px=life)
-            pipeline.execute()
+            # One command: to redis-py, each of a pipeline costs as much as the key itself.
+            self._write(keys, values)
             return True
 
         return not self._reads.is_open and bool(self._ask(self._writes, write, seconds))

@@ -29,6 +29,11 @@ class Stamps:
                     # After the stamp: who sees this version sees the stamp.
                     self.version += 1
 
+    def renumber(self) -> None:
+        """Let everybody look again."""
+        with self._lock:
+            self.version += 1
+
     def refute(self, snapshot: Snapshot, tables: Iterable[str]) -> bool:
         """Whether somebody whom the snapshot doesn't see wrote to one of these tables."""
         known = self._known

@@ -87,6 +87,7 @@ class Hand:
     ) -> None:
         self.clock = clock
         self.numbers = numbers
+        self.second = second
         self.cache = Cache(
             clock,
             ttl=60,

@@ -161,6 +161,7 @@ def test_an_error_at_the_commit_is_raised(database: Listening) -> None:
 
     with pytest.raises(DBAPIError):
         insert_twice()
+    assert database.heard == []
     with watching.session() as session:
         assert session.execute(text("SELECT count(*) FROM public.late")).scalar_one() == 0
     watching.close()

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from app.adapters.cache import levels
 from app.adapters.cache.entry import Source
 from app.adapters.cache.redis_level import RedisLevel
+from app.adapters.written import Written
 from tests.adapters.cache.hand import TABLE, Hand, HandClock, Numbers
 from tests.harness.waiting import eventually
 from tests.services.world import at_once
@@ -155,6 +156,19 @@ def test_so_is_one_that_was_overwritten(hand: Hand) -> None:
     assert (answer.is_stale, answer.entry.body) == (True, b"1")
     hand.numbers.is_away = False
     assert hand.number() == 2
+
+
+def test_so_is_one_that_is_in_doubt(hand: Hand) -> None:
+    """A database that goes takes commits with it whose end nobody knows."""
+    hand.get()
+    hand.cache.wrote(Written(frozenset({TABLE}), None))
+    hand.numbers.is_away = True
+    if hand.second is not None:
+        assert hand.second.forget_all()  # as the bus does
+    answer = hand.get()
+    assert (answer.is_stale, answer.entry.body) == (True, b"1")
+    hand.numbers.is_away = False
+    assert hand.get().source is Source.DATABASE
 
 
 def test_that_something_did_not_exist_is_not(hand: Hand) -> None:

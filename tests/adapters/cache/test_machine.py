@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from app.adapters.cache import levels
 from app.adapters.cache.redis_level import RedisLevel
+from app.adapters.written import Written
 from app.domain.snapshot import Stamp
-from tests.adapters.cache.hand import Hand, HandClock, Numbers
+from tests.adapters.cache.hand import TABLE, Hand, HandClock, Numbers
 
 KEYS = st.sampled_from(["a", "b"])
 WHO = st.integers(0, 2)
@@ -75,7 +76,7 @@ class Machine(RuleBasedStateMachine):
             self.seconds[0].hear({"schema.table": _all(self.untold[3])})
             self.untold[3].clear()
         self.untold[who].clear()
-        self.hands[who].cache.hear_cleared()
+        self.hands[who].cache.doubt()
 
     @rule(who=WHO, key=KEYS, fresh=st.booleans())
     def read(self, who: int, key: str, fresh: bool) -> None:
@@ -127,6 +128,16 @@ class Machine(RuleBasedStateMachine):
     @rule(who=WHO, key=KEYS)
     def drop(self, who: int, key: str) -> None:
         self.hands[who].cache.drop([key])
+
+    @rule(who=WHO, everything=st.booleans())
+    def lose_a_commit(self, who: int, everything: bool) -> None:
+        """Nobody knows its transaction; the bus tells everybody that something was written."""
+        self.reconnect(who)
+        self.hands[who].cache.wrote(Written(frozenset({TABLE}), None))
+        if everything:
+            assert self.seconds[0].forget_all()
+            for other in range(3):
+                self.hands[other].cache.doubt()
 
     @rule(who=WHO)
     def sweep(self, who: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app.adapters.cache.entry import Loaded
 from app.adapters.cache.memory import ITEM_OVERHEAD_BYTES
 from tests.adapters.cache.hand import TABLE, Hand, HandClock, Numbers
 from tests.services.world import at_once
@@ -97,11 +98,26 @@ def test_the_sweep_takes_what_is_of_no_use_even_as_a_stale_one(make: Make) -> No
 
 
 def test_an_older_answer_does_not_take_the_place_of_a_newer_one(make: Make) -> None:
+    """Two loads of one key, begun one after the other, and landed the other way round."""
     hand = make()
-    older = hand.numbers.load("a")
-    hand.write("a", 2)
+
+    def load_slowly() -> Loaded:
+        older = hand.numbers.load("a")
+        hand.clock.advance(1)
+        hand.numbers.write("a", 2)  # by somebody of whom nobody tells
+        hand.get("a", fresh=True)
+        return older
+
+    hand.cache.get("a", (TABLE,), load_slowly)
+    assert hand.number("a") == 2
+
+
+def test_a_newer_one_with_less_to_live_takes_the_place_of_an_older_one(make: Make) -> None:
+    hand = make()
     hand.get("a")
-    hand.cache.get("a", (TABLE,), lambda: older, fresh=True)
+    hand.clock.advance(1)
+    hand.numbers.write("a", 2)  # by somebody of whom nobody tells
+    hand.get("a", fresh=True, ttl=30)
     assert hand.number("a") == 2
 
 
