@@ -185,7 +185,7 @@ def _shows(web: Web, webhook_id: int, name: str) -> bool:
 
 
 def _webhook(name: str) -> dict[str, Any]:
-    return {"name": name, "url": "http://127.0.0.1:9/", "is_active": False}
+    return {"name": name, "url": "http://127.0.0.1:9000/hook", "is_active": False}
 
 
 @contextmanager

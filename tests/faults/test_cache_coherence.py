@@ -64,7 +64,7 @@ def listening(webs: Webs) -> None:
 
 @pytest.fixture
 def webhook(webs: Webs) -> Iterator[str]:
-    made = webs.near[0].make_webhook("http://127.0.0.1:9/", is_active=False)
+    made = webs.near[0].make_webhook("http://127.0.0.1:9000/hook", is_active=False)
     yield f"{WEBHOOKS}/{made['id']}"
     assert webs.near[0].delete(f"{WEBHOOKS}/{made['id']}").status_code == 204
 

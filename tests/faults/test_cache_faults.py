@@ -50,7 +50,7 @@ def bench(
 @pytest.fixture
 def rule(bench: Bench) -> Iterator[str]:
     """Of routing: what L2 may keep, and what each test changes."""
-    webhook = bench.web.make_webhook("http://127.0.0.1:9/", is_active=False)
+    webhook = bench.web.make_webhook("http://127.0.0.1:9000/hook", is_active=False)
     made = bench.web.post(RULES, json={"name": "first", "webhook_ids": [webhook["id"]]})
     assert made.status_code == 201, made.text
     yield f"{RULES}/{made.json()['id']}"
