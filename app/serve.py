@@ -13,7 +13,7 @@ from typing import Any
 from gunicorn import util  # type: ignore[import-untyped]
 
 from app.adapters.garbage import collect_rarely
-from app.api.context import LIVE
+from app.api.context import EXTENSION, LIVE
 from app.services.live.hub import Hub
 from app.settings import load_settings
 
@@ -74,7 +74,9 @@ def post_fork(server: Any, _worker: object) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """What holds a WebSocket would never know: gunicorn does not, since they were taken over."""
+    """Warm the cache. And whoever holds a WebSocket is told of the end by us: gunicorn does not know
+    of them, since they were taken over."""
+    worker.wsgi.extensions[EXTENSION].warm_start.begin()
     hub: Hub = worker.wsgi.extensions[LIVE]
 
     def stop(number: int, frame: object) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.adapters.embedded import dependent
+from app.launcher.bytecode import compile_ours
 
 HERE = Path(__file__).parent
 # In this order. What only reckons is beside the storm, with which the second half begins: that one
@@ -131,6 +132,7 @@ def quick_folder() -> Iterator[Path | None]:
 def run(halves: Sequence[Sequence[str]], options: Sequence[str]) -> int:
     """Runs pytest on each of these at once; the exit code."""
     began = time.monotonic()
+    compile_ours()
     with quick_folder() as folder:
         environment = dict(os.environ) | ({"TMPDIR": str(folder)} if folder else {})
         # Two runs would overwrite each other's.

@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from app.adapters.embedded import Servers, temporary_servers
 from tests.harness.system import data_dir
+
+# How long an example takes is the machine's business, and what else it does.
+settings.register_profile("tocsin", deadline=None)
+settings.load_profile("tocsin")
 
 pytest_plugins = ["tests.harness.fixtures"]
 

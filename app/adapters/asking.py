@@ -80,6 +80,8 @@ class Questions:
         self._own.trusting = trusting
         try:
             pooled = self._engine.raw_connection()
+        except psycopg.OperationalError as error:
+            raise OperationalError("a connection", None, error) from error
         finally:
             self._own.trusting = False
         driver = cast("psycopg.Connection[Any]", pooled.driver_connection)

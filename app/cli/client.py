@@ -119,7 +119,12 @@ class Api:
         self, method: str, target: str, body: Any, headers: Mapping[str, str]
     ) -> tuple[int, Any, str | None]:
         sent = None if body is None else json.dumps(body).encode()
-        fixed = {"Accept": "application/json", "User-Agent": f"tocsin-cli/{VERSION}"}
+        # An operator is told how things are now, not how they were a moment ago.
+        fixed = {
+            "Accept": "application/json",
+            "Cache-Control": "no-cache",
+            "User-Agent": f"tocsin-cli/{VERSION}",
+        }
         if sent is not None:
             fixed["Content-Type"] = "application/json"
         connection = self._connection()

@@ -21,6 +21,7 @@ from app.adapters.embedded import (
 )
 from app.launcher import data_dir as data_dirs
 from app.launcher import orphans, ports, procfile
+from app.launcher.bytecode import compile_ours
 from app.launcher.console import complain, say
 from app.launcher.errors import LaunchError
 from app.launcher.procfile import Procfile
@@ -31,7 +32,8 @@ from app.launcher.supervisor import Supervisor, supervised
 from app.settings import LaunchSettings, Settings, as_environment, load_launch_settings
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
-READY_WITHIN_SECONDS = 60.0
+# Seconds, as a rule; a slow machine with much else to do takes more than a minute.
+READY_WITHIN_SECONDS = 120.0
 POSTGRES_ANSWERS_WITHIN_SECONDS = 60.0
 RELEASE_STOPS_WITHIN_SECONDS = 5.0
 WATCH_SECONDS = 0.5
@@ -66,6 +68,7 @@ def _run(
         ports.require_free(launch, stop, after_crash=lock.after_crash)
         commands = procfile.read(path)
         say(f"Tocsin: data in {data_dir}, starting {_listing(wanted_servers(launch))}")
+        compile_ours()
         plan = resolve(launch, data_dir)
         environment = _environment(plan.settings)
         with (

@@ -89,9 +89,10 @@ class Reporter:
 
     def all(self) -> tuple[list[Report], bool]:
         """Of all processes, this one's as of now, and whether the others could be asked."""
-        mine = self.report()
+        mine = orjson.dumps(self.report())
         told = self._board.counters()
-        reports = [mine, *(orjson.loads(one) for one in told or ())]
+        # Mine as the others', so that all are read in one way.
+        reports = [orjson.loads(one) for one in (mine, *(told or ()))]
         return list({one["name"]: one for one in reversed(reports)}.values()), told is not None
 
     def tell(self) -> bool:

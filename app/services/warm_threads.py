@@ -19,7 +19,7 @@ ROUND_SECONDS = 5.0
 
 
 class WarmStart:
-    """The first warming of a process. Thread-safe; begun by whoever asks first."""
+    """The first warming of a process. Thread-safe."""
 
     def __init__(self, warmer: Warmer) -> None:
         self._warmer = warmer
@@ -27,16 +27,21 @@ class WarmStart:
         self._thread: threading.Thread | None = None
         self._due = 0.0
 
-    def is_over(self) -> bool:
-        """Whether it is done, has failed, or has had its time. Waits for it a little."""
+    def begin(self) -> threading.Thread:
+        """After the fork, as soon as the process is there; returns at once, and begins once."""
         with self._lock:
             if self._thread is None:
                 self._due = time.monotonic() + START_SECONDS
                 self._thread = threading.Thread(target=self._run, name="warm-start", daemon=True)
                 self._thread.start()
+            return self._thread
+
+    def is_over(self) -> bool:
+        """Whether it is done, has failed, or has had its time. Waits for it a little."""
+        thread = self.begin()
         if time.monotonic() < self._due:
-            self._thread.join(ASKER_WAITS_SECONDS)
-        return not self._thread.is_alive() or time.monotonic() >= self._due
+            thread.join(ASKER_WAITS_SECONDS)
+        return not thread.is_alive() or time.monotonic() >= self._due
 
     def _run(self) -> None:
         try:

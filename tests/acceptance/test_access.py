@@ -24,7 +24,7 @@ ADMINS_ONLY = re.compile(r"/api/v1/(users|api-keys|audit)\b")
 OWN_TOKENS = re.compile(r"/api/v1/auth/")
 SENDING = re.compile(
     r"POST /api/v1/(alerts\b.*|deliveries/.*|jobs/.*/run|webhooks/{webhook_id}/(check|test))"
-    r"|POST /api/v1/(metrics|integrations/alertmanager)"
+    r"|POST /api/v1/(metrics|integrations/alertmanager|cache/(warm|invalidate))"
     r"|(PUT|DELETE) /api/v1/traffic/pause|POST /api/v1/webhooks/{webhook_id}/traffic/open"
     # As running a job; going back loses nothing.
     r"|POST /api/v1/baselines/(recalculate|rollback)"

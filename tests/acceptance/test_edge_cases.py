@@ -37,7 +37,7 @@ STRANGE = "Größe ☃ 😀 \u202eabc العربية e\u0301 \U000e0001 \\ \" ' 
 
 
 def test_an_empty_system_has_empty_lists(client: Client, receiver: Receiver) -> None:
-    nothing = {"items": [], "total": 0, "next_cursor": None}
+    nothing = {"items": [], "total": 0, "total_is_exact": True, "next_cursor": None}
     for path in (WEBHOOKS, ALERTS, API_KEYS, "/api/v1/deliveries"):
         assert page(client.get(path)) == nothing
     made = client.make_webhook(receiver.url("/hook"), is_active=False)

@@ -26,6 +26,7 @@ from tests.harness.system import System
 from tests.harness.waiting import eventually
 
 DEFAULTS: dict[str, Any] = {
+    "template": {"shape": "raw"},
     "description": None,
     "is_active": True,
     "disabled_reason": None,

@@ -63,7 +63,8 @@ def test_nobody_waits_for_ever_for_a_server_that_went_silent(
         # How they end over such links is not what this is about.
         for worker in workers:
             worker.kill()
-    assert len(receiver.messages("/hook")) == 1
+    # Whose links fall silent may lose a lease in the middle: then it comes twice, recognisably.
+    assert len({message.id for message in receiver.messages("/hook")}) == 1
 
 
 def seen(world: World) -> dict[str, float]:

@@ -1,11 +1,14 @@
 """A REST client that remembers which operations were called."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 
 TIMEOUT_SECONDS = 30
+# Well before a token expires: who signs in once for the whole suite outlives one.
+RENEW_AFTER_SECONDS = 600
 
 # (method, path) of every call of this session, for the test of the OpenAPI document's coverage.
 CALLED: set[tuple[str, str]] = set()
@@ -19,6 +22,8 @@ class Client:
         self.token = token
         self._session = requests.Session()
         self._session.trust_env = False
+        self._credentials: tuple[str, str] | None = None
+        self._signed_in_at = 0.0
 
     def as_nobody(self) -> "Client":
         return Client(self.base_url)
@@ -27,14 +32,31 @@ class Client:
         return Client(self.base_url, token)
 
     def login(self, username: str, password: str) -> "Client":
-        answer = self.post("/api/v1/auth/login", json={"username": username, "password": password})
+        """Somebody who stays signed in, for as long as the tests last."""
+        answer = self._sign_in(username, password)
         assert answer.status_code == 200, answer.text
-        return Client(self.base_url, answer.json()["access_token"])
+        somebody = Client(self.base_url, answer.json()["access_token"])
+        somebody._credentials = (username, password)
+        somebody._signed_in_at = time.monotonic()
+        return somebody
+
+    def _sign_in(self, username: str, password: str) -> requests.Response:
+        body = {"username": username, "password": password}
+        return self.as_nobody().post("/api/v1/auth/login", json=body)
+
+    def _renew(self) -> None:
+        """Where that fails, as with the database away, the old token is good for a while."""
+        if self._credentials and time.monotonic() > self._signed_in_at + RENEW_AFTER_SECONDS:
+            answer = self._sign_in(*self._credentials)
+            if answer.status_code == 200:
+                self.token = answer.json()["access_token"]
+                self._signed_in_at = time.monotonic()
 
     def request(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> requests.Response:
         CALLED.add((method.upper(), path.partition("?")[0]))
+        self._renew()
         # Read now: tests change rows behind the system's back, and ask whichever process.
         sent = {"Cache-Control": "no-cache"} | dict(headers or {})
         if self.token is not None:

@@ -23,6 +23,11 @@ def _keys(**kwargs: Any) -> "fields.List[str]":
     )
 
 
+def _instant() -> fields.String:
+    """As processes write it into their reports."""
+    return fields.String(metadata={"format": "date-time"})
+
+
 class _Level(Schema):
     items = fields.Integer(
         allow_none=True,
@@ -69,15 +74,15 @@ class _Process(_Counts):
     name = fields.String(metadata={"example": "web-4711@host"})
     kind = fields.String(metadata={"enum": ["web", "worker"]})
     pid = fields.Integer()
-    started_at = moment()
-    reported_at = moment()
+    started_at = _instant()
+    reported_at = _instant()
     is_listening = fields.Boolean(
         metadata={"description": "Whether it hears of what other processes write."}
     )
 
 
 class _Plan(Schema):
-    at = moment()
+    at = _instant()
     load_ms = fields.Float()
     statement_ms = fields.Float()
     statement = fields.String()
