@@ -14,6 +14,7 @@ from gunicorn import util  # type: ignore[import-untyped]
 
 from app.adapters.garbage import collect_rarely
 from app.api.context import EXTENSION, LIVE
+from app.deps import Deps
 from app.services.live.hub import Hub
 from app.settings import load_settings
 
@@ -74,9 +75,11 @@ def post_fork(server: Any, _worker: object) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Warm the cache. And whoever holds a WebSocket is told of the end by us: gunicorn does not know
-    of them, since they were taken over."""
-    worker.wsgi.extensions[EXTENSION].warm_start.begin()
+    """Warm the cache, and tell of it. And tell whoever holds a WebSocket of the end: gunicorn does
+    not know of those, since they were taken over."""
+    deps: Deps = worker.wsgi.extensions[EXTENSION]
+    deps.reporter.start()
+    deps.warm_start.begin()
     hub: Hub = worker.wsgi.extensions[LIVE]
 
     def stop(number: int, frame: object) -> None:

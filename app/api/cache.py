@@ -31,9 +31,7 @@ def get_stats() -> dict[str, Any]:
     Each process tells its counts every two seconds; this one's are of now. While Redis is away
     they are this process's alone, and `is_complete` is false.
     """
-    reporter = deps().reporter
-    reporter.start()
-    reports, is_complete = reporter.all()
+    reports, is_complete = deps().reporter.all()
     return {
         **together(reports),
         "is_complete": is_complete,

@@ -48,7 +48,6 @@ def ready() -> Response:
         is_ready = False
     retry_after = "5"
     if is_ready:
-        deps().reporter.start()
         is_ready, retry_after = deps().warm_start.is_over(), "1"
     response = jsonify({"status": "healthy" if is_ready else "unavailable", "timestamp": _now()})
     if not is_ready:
