@@ -72,7 +72,8 @@ class Checker:
         with self._prober.at_work():
             while not stopping() and (now := self._clock.monotonic()) < began_at + PASS_SECONDS:
                 claimed = 0
-                if now >= look_at or wants_look():
+                # In this order: a hint that nobody takes would have the lane begin again at once.
+                if wants_look() or now >= look_at:
                     claimed = self._claim()
                     look_at = now + (0 if claimed else LOOK_EVERY_SECONDS)
                 if claimed or self._has_work:

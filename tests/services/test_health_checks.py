@@ -336,6 +336,12 @@ class TestChecker:
     def run(checker: Checker) -> dict[str, int]:
         return checker.run(lambda: False, lambda: False)
 
+    def test_a_pass_takes_the_hint_that_began_it(self, checker: Checker) -> None:
+        """One that nobody takes would begin the next pass at once, and so on for ever."""
+        hints = [True]
+        assert checker.run(lambda: bool(hints and hints.pop()), lambda: False) == {}
+        assert hints == []
+
     def test_what_is_due_is_probed_and_recorded(
         self, world: World, receiver: Receiver, checker: Checker
     ) -> None:
