@@ -55,14 +55,14 @@ def test_hits_and_misses_are_counted_by_level(client: Client) -> None:
     def counted() -> dict[str, Any] | None:
         # On a machine that is busy L2 is spared for a while, says nothing, and is asked nothing.
         invalidate(client, keys=[ALERTS_KEY])
-        get(client, ALERTS)
+        for _ in range(5):
+            get(client, ALERTS)
         now = stats(client)
-        is_spared = set(now["breakers"].values()) != {"closed"} or not now["l2"]["items"]
         was_asked = now["l2"]["hits"] + now["l2"]["misses"] > 0
         has_hits = now["l1"]["hits"] >= before["l1"]["hits"] + 10
-        return now if was_asked and has_hits and not is_spared else None
+        return now if was_asked and has_hits and now["l2"]["items"] else None
 
-    after = eventually(counted, 40, "the hits of both processes")
+    after = eventually(counted, 60, "the hits of both processes")
     assert after is not None
     assert after["l1"]["misses"] > before["l1"]["misses"]
     assert after["loads"] > before["loads"]
