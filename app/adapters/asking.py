@@ -85,13 +85,17 @@ class Questions:
         finally:
             self._own.trusting = False
         driver = cast("psycopg.Connection[Any]", pooled.driver_connection)
+        began = time.monotonic()
         try:
             driver.autocommit = True
             answer = work(Asking(driver))
             self._answered_at[driver] = time.monotonic()
             return answer
         except psycopg.OperationalError as error:
-            if driver.closed and trusting:
+            # One that was silent until it was given up had not ended; its server has: who asks that
+            # again waits as long once more.
+            was_dead = driver.closed and time.monotonic() < began + TRUSTED_SECONDS
+            if was_dead and trusting:
                 raise _DeadConnection from error
             raise OperationalError("a question", None, error) from error
         finally:
