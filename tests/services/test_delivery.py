@@ -376,7 +376,8 @@ class TestWaiting:
         What it waits for is not sent a second time."""
         monkeypatch.setattr(delivery, "RENEW_EVERY_SECONDS", 60.0)  # it stands still meanwhile
         with held(receiver, "/hangs") as gate:
-            owed = world.owe(world.webhook(url=receiver.url("/hangs")), 3)
+            slow = world.webhook(url=receiver.url("/hangs"), timeout_seconds=60)
+            owed = world.owe(slow, 3)
             with working(drain):
                 arrived(receiver, "/hangs", 3)
             world.expire(*owed)
