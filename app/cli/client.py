@@ -112,7 +112,7 @@ class Api:
             if status != 429 or not turns_left or waits is None or waits > PATIENCE_SECONDS:
                 raise refusal
             click.echo(f"The rate limit is reached; going on in {waits} s.", err=True)
-            time.sleep(waits)
+            time.sleep(waits)  # as the server asked
         raise AssertionError("not reached: the last turn answers or raises")
 
     def _exchange(

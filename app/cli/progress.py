@@ -64,5 +64,5 @@ def watch(
             raise Failure(
                 Exit.FAILED, f"Not over after {within_seconds:.0f} s; it goes on without us."
             )
-        time.sleep(every_seconds)
+        time.sleep(every_seconds)  # REST tells nobody when something is over: one has to ask
     return found

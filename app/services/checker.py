@@ -82,8 +82,7 @@ class Checker:
                     self._take()
                     self._record()
                 elif self._lingers:
-                    # Not in the lane, whose wait between passes is longer than a look may be late.
-                    time.sleep(WAIT_SECONDS)
+                    time.sleep(WAIT_SECONDS)  # the lane's wait is longer than a look may be late
                 else:
                     break
         return dict(self._report)

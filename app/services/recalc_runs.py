@@ -114,8 +114,8 @@ def _what_is_asked(
             if lease is not None:
                 yield from _attempt(unit_of_work, lease)
                 break
-            # Somebody is at it, perhaps with data from before; only the row tells when it is done.
-            time.sleep(LOOK_EVERY_SECONDS)
+            # Somebody is at it, perhaps with data from before.
+            time.sleep(LOOK_EVERY_SECONDS)  # only the row tells when it is done
 
 
 def _outcome_since(session: Session, operation: str, since: datetime) -> Result | None:

@@ -176,7 +176,7 @@ def test_a_database_that_crashes_comes_back_with_everything(
         # the logs of all, and who has much to say would soon wait for it.
         with frozen(*system.processes("supervisor.supervisord")):
             postmaster(system).kill()
-            eventually(lambda: client.get("/api/v1/alerts").status_code == 503, what="its absence")
+            eventually(lambda: client.get("/api/v1/alerts").status_code == 503, 5, "its absence")
             require_503s(client)
             # What is answered now can't be recorded before it is back.
             gate.set()

@@ -74,7 +74,7 @@ def _pressed() -> Iterator[Callable[[float], str | None]]:
     if not sys.stdin.isatty():
 
         def nothing(seconds: float) -> None:
-            time.sleep(seconds)
+            time.sleep(seconds)  # without a terminal there is no key to wait for
 
         yield nothing
         return
