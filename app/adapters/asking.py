@@ -23,7 +23,7 @@ TRUSTED_SECONDS = 1.0
 
 
 class _DeadConnection(Exception):
-    """It had ended before it was asked, as after a restart of the server."""
+    """It had ended before it was asked, or said nothing, as after a restart of the server."""
 
 
 @dataclass(slots=True)
@@ -85,17 +85,13 @@ class Questions:
         finally:
             self._own.trusting = False
         driver = cast("psycopg.Connection[Any]", pooled.driver_connection)
-        began = time.monotonic()
         try:
             driver.autocommit = True
             answer = work(Asking(driver))
             self._answered_at[driver] = time.monotonic()
             return answer
         except psycopg.OperationalError as error:
-            # One that was silent until it was given up had not ended; its server has: who asks that
-            # again waits as long once more.
-            was_dead = driver.closed and time.monotonic() < began + TRUSTED_SECONDS
-            if was_dead and trusting:
+            if driver.closed and trusting:
                 raise _DeadConnection from error
             raise OperationalError("a question", None, error) from error
         finally:
@@ -112,4 +108,5 @@ class Questions:
             age = time.monotonic() - self._answered_at.get(driver, float("-inf"))
             if age < TRUSTED_SECONDS and not driver.closed:
                 return True
-        return bool(self._ask_for_life(driver))
+        with driver.impatient():
+            return bool(self._ask_for_life(driver))

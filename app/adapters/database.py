@@ -28,6 +28,8 @@ LOCK_TIMEOUT = "5s"
 IDLE_IN_TRANSACTION_TIMEOUT = "4s"
 # The server itself ends a statement after 10 s. One that says nothing for longer hangs.
 ANSWER_TIMEOUT_SECONDS = 15.0
+# To say whether it is alive, at checkout, is no work at all.
+PING_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class _Connection(psycopg.Connection[Any]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_factory = _Cursor
+        self._patience = ANSWER_TIMEOUT_SECONDS
         self.watched: Collection[str] = ()
         self.on_written: Callable[[Written], None] | None = None
         self._written: set[str] = set()
@@ -132,9 +135,18 @@ class _Connection(psycopg.Connection[Any]):
         self._written.clear()
         super().rollback()
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """For a question that is no work."""
+        self._patience = PING_TIMEOUT_SECONDS
+        try:
+            yield
+        finally:
+            self._patience = ANSWER_TIMEOUT_SECONDS
+
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
-            return super().wait(gen, interval, timeout or ANSWER_TIMEOUT_SECONDS)
+            return super().wait(gen, interval, timeout or self._patience)
         except psycopg.OperationalError as error:
             # Errors of the server have a code. After one of ours the answer may still come.
             if error.sqlstate is None:
