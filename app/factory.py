@@ -15,6 +15,7 @@ from app.api import (
     auth,
     baselines,
     cache,
+    dashboard,
     deliveries,
     errors,
     explain,
@@ -75,6 +76,7 @@ RESOURCES = (
     prediction,
     jobs,
     cache,
+    dashboard,
     system,
 )
 

@@ -135,6 +135,10 @@ ACCESS: dict[str, Role | None] = {
     "cache.get_health": Role.VIEWER,
     "cache.warm": Role.OPERATOR,
     "cache.invalidate": Role.OPERATOR,
+    "dashboard.get_queue": Role.VIEWER,
+    "dashboard.get_deliveries": Role.VIEWER,
+    "dashboard.get_webhooks": Role.VIEWER,
+    "dashboard.get_alerts": Role.VIEWER,
     "system.info": Role.VIEWER,
     # It looks itself who asks: a token of its own, or somebody on this machine.
     "exposition.metrics": PUBLIC,
@@ -142,7 +146,8 @@ ACCESS: dict[str, Role | None] = {
     "live.dashboard": PUBLIC,
     "web.docs": PUBLIC,
     "web.docs_asset": PUBLIC,
-    "web.home": PUBLIC,
+    "web.dashboard": PUBLIC,
+    "web.dashboard_asset": PUBLIC,
     "api-docs.openapi_json": PUBLIC,
 }
 # The one endpoint that takes a refresh token, and takes nothing else.

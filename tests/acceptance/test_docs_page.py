@@ -1,6 +1,5 @@
 """The API's documentation as a page: it works offline, and runs nothing but our own files."""
 
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,20 +7,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.harness.browser import QUIET, chromium
 from tests.harness.client import Client
 from tests.harness.system import System
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
-# Nothing that a browser does on its own account: updates, sync, field trials.
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 class Page(HTMLParser):
@@ -48,11 +38,6 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_script and data.strip():
             self.inline.append(data)
-
-
-def test_the_home_page_leads_there(client: Client) -> None:
-    answer = client.as_nobody().get("/")
-    assert (answer.status_code, answer.headers["location"]) == (302, "/api/docs")
 
 
 def test_it_loads_nothing_from_elsewhere_and_runs_nothing_inline(client: Client) -> None:
@@ -97,12 +82,10 @@ def test_only_its_own_files_are_served(client: Client, name: str) -> None:
 
 
 def test_a_browser_shows_the_operations(client: Client, system: System, tmp_path: Path) -> None:
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("chromium is not installed")
     shown = subprocess.run(
         [
-            browser,
+            chromium(),
+            "--headless",
             *QUIET,
             f"--user-data-dir={tmp_path}",
             "--virtual-time-budget=20000",

@@ -16,6 +16,7 @@ from app.api.schemas import (
     alerts,
     anomalies,
     baselines,
+    dashboard,
     incidents,
     inhibition_rules,
     metrics,
@@ -71,6 +72,10 @@ SCHEMAS: dict[str, type[Schema]] = {
     "incidents.get": incidents.IncidentSchema,
     "jobs.list": operations.JobPage,
     "jobs.executions": operations.ExecutionPage,
+    "dashboard.queue": operations.QueueSchema,
+    "dashboard.deliveries": dashboard.DeliveriesByMinuteSchema,
+    "dashboard.webhooks": dashboard.WebhookGridSchema,
+    "dashboard.alerts": dashboard.OpenAlertsSchema,
 }
 
 

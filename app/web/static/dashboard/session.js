@@ -1,0 +1,179 @@
+// Who is signed in, and requests to the API as them.
+
+const KEPT = "tocsin.refresh";
+const ALMOST_OVER_MS = 30_000;
+// Of an access token's life; then it is exchanged for a new one.
+const RENEW_AT = 0.8;
+const AGAIN_MS = 5_000;
+const PATIENCE_MS = 30_000;
+
+export class ApiError extends Error {
+  /** `status` is 0 when nobody answered. */
+  constructor(status, detail, retryAfter = null) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * Access tokens are in memory only. The refresh token is in sessionStorage, so that a reload of
+ * this tab stays signed in, and no other tab or later session has it.
+ *
+ * Events: `renewed` when there is a new access token, `ended` when nobody is signed in any more.
+ */
+export class Session extends EventTarget {
+  #access = null;
+  #refresh = null;
+  #endsAt = 0;
+  #renewing = null;
+  #timer = null;
+  user = null;
+
+  get isSignedIn() {
+    return this.user !== null;
+  }
+
+  may(role) {
+    const roles = ["viewer", "operator", "admin"];
+    return this.isSignedIn && roles.indexOf(this.user.role) >= roles.indexOf(role);
+  }
+
+  /** Throws ApiError. */
+  async signIn(username, password) {
+    this.#take(await send("POST", "/auth/login", { body: { username, password } }));
+    this.user = await this.api("/auth/me");
+  }
+
+  /** Whether somebody was signed in here before. Throws ApiError when that can't be known now. */
+  async resume() {
+    this.#refresh ??= recall();
+    if (this.#refresh === null) return false;
+    try {
+      await this.#renew();
+      this.user = await this.api("/auth/me");
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      this.#forget();
+      return false;
+    }
+    return true;
+  }
+
+  async signOut() {
+    const token = this.#access;
+    this.#end("You are signed out.");
+    try {
+      await send("POST", "/auth/logout", { token });
+    } catch {
+      // The tokens are forgotten here in any case, and end by themselves.
+    }
+  }
+
+  /** The answer to a request, as JSON, or null without a body. Throws ApiError. */
+  async api(path, { method = "GET", body } = {}) {
+    if (Date.now() > this.#endsAt - ALMOST_OVER_MS) await this.#renew();
+    try {
+      return await send(method, path, { body, token: this.#access });
+    } catch (error) {
+      if (error.status !== 401) throw error;
+    }
+    await this.#renew();
+    return send(method, path, { body, token: this.#access });
+  }
+
+  /** Once for all who ask at the same time: a refresh token is good for one use. */
+  #renew() {
+    this.#renewing ??= this.#exchange().finally(() => {
+      this.#renewing = null;
+    });
+    return this.#renewing;
+  }
+
+  async #exchange() {
+    const refresh = this.#refresh;
+    if (refresh === null) throw new ApiError(401, "Nobody is signed in.");
+    try {
+      this.#take(await send("POST", "/auth/refresh", { token: refresh }));
+    } catch (error) {
+      if (error.status === 401 && this.#refresh === refresh && this.isSignedIn) {
+        this.#end("Your session has ended. Please sign in again.");
+      }
+      throw error;
+    }
+    this.dispatchEvent(new Event("renewed"));
+  }
+
+  #take(tokens) {
+    this.#access = tokens.access_token;
+    this.#refresh = tokens.refresh_token;
+    this.#endsAt = Date.now() + tokens.expires_in * 1000;
+    remember(this.#refresh);
+    this.#renewIn(tokens.expires_in * 1000 * RENEW_AT);
+  }
+
+  #renewIn(milliseconds) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#renew().catch((error) => {
+        if (error.status !== 401) this.#renewIn(AGAIN_MS);
+      });
+    }, milliseconds);
+  }
+
+  #end(reason) {
+    this.#forget();
+    this.dispatchEvent(new CustomEvent("ended", { detail: reason }));
+  }
+
+  #forget() {
+    clearTimeout(this.#timer);
+    this.#access = this.#refresh = this.user = null;
+    this.#endsAt = 0;
+    remember(null);
+  }
+}
+
+async function send(method, path, { body, token } = {}) {
+  const headers = { Accept: "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "omit",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+  } catch {
+    throw new ApiError(0, "The server does not answer.");
+  }
+  if (answer.status === 204) return null;
+  const found = await answer.json().catch(() => null);
+  if (answer.ok) return found;
+  const faults = Object.entries(found?.errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`);
+  throw new ApiError(
+    answer.status,
+    [found?.detail ?? `The server answered ${answer.status}.`, ...faults].join(" "),
+    Number(answer.headers.get("Retry-After")) || null,
+  );
+}
+
+function recall() {
+  try {
+    return sessionStorage.getItem(KEPT);
+  } catch {
+    return null;
+  }
+}
+
+function remember(token) {
+  try {
+    if (token === null) sessionStorage.removeItem(KEPT);
+    else sessionStorage.setItem(KEPT, token);
+  } catch {
+    // Without storage a reload asks for the password again.
+  }
+}

@@ -1,0 +1,58 @@
+// The server's time, and what is done again and again.
+
+let offset = 0;
+
+/** A message of the server is of now: the clocks of people's machines are often wrong. */
+export function hearTime(timestamp) {
+  const heard = Date.parse(timestamp) - Date.now();
+  // Messages are late, never early; small differences are the network's.
+  if (Math.abs(heard - offset) > 2_000) offset = heard;
+}
+
+export const serverNow = () => Date.now() + offset;
+
+export const age = (at) => Math.max(0, (serverNow() - Date.parse(at)) / 1000);
+
+export const later = (milliseconds, act) => setTimeout(act, milliseconds);
+
+/**
+ * Asks for something now and every so many seconds while somebody looks; after a failure says so,
+ * and asks again. `stop()` ends it, `now()` asks at once.
+ */
+export function poll(seconds, ask, failed = () => {}) {
+  let timer = null;
+  let isOver = false;
+  let isDue = false;
+  const turn = async () => {
+    clearTimeout(timer);
+    if (document.hidden) {
+      isDue = true;
+      return;
+    }
+    isDue = false;
+    let wait = seconds;
+    try {
+      await ask();
+    } catch (error) {
+      if (!("status" in error)) throw error;
+      wait = Math.max(seconds, error.retryAfter ?? 0);
+      failed(error);
+    }
+    if (!isOver) {
+      clearTimeout(timer);
+      // Not all at the same moment.
+      timer = later(wait * 1000 * (0.95 + Math.random() / 10), turn);
+    }
+  };
+  const look = () => !document.hidden && isDue && turn();
+  document.addEventListener("visibilitychange", look);
+  turn();
+  return {
+    now: turn,
+    stop() {
+      isOver = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", look);
+    },
+  };
+}
