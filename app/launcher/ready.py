@@ -86,6 +86,7 @@ def ready_block(plan: Plan, login: Path) -> str:
     else:
         password = f"password in {plan.password_file}"
     facts = [
+        ("Page", f"{url}/"),
         ("API", f"{url}/api/v1"),
         ("Docs", f"{url}/api/docs"),
         (

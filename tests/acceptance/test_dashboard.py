@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, ViewportSize, expect
 
 from tests.acceptance.steps import as_it_hangs, checked_webhook, settled, sleeping_webhook
 from tests.acceptance.test_baselines import WEEK as SINCE_A_WEEK
@@ -20,8 +20,8 @@ from tests.harness.waiting import eventually, until_far_from_the_next
 # For a machine that is busy; whatever comes sooner costs nothing.
 WITHIN_MS = 30_000
 HOSTILE = """<img src=x onerror="document.title='broken'"> <b>bold</b> & 'quoted'"""
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 # Or at the browser's own buttons, which are the page's end.
 IS_IN_DIALOG = """() => {
@@ -290,9 +290,8 @@ def test_it_survives_a_restart_of_the_server_without_a_reload(
     client: Client, system: System, signed_in: Screen
 ) -> None:
     signed_in.page.evaluate("window.isTheSamePage = true")
-    masters = [one for one in system.processes("gunicorn") if "gunicorn" not in one.parent().name()]
-    oldest = min(masters, key=lambda one: one.create_time())
-    oldest.terminate()
+    # The first of them; it ends the others.
+    min(system.processes("gunicorn"), key=lambda one: one.create_time()).terminate()
     expect(signed_in["#connection"]).to_have_attribute("data-state", "away")
     expect(signed_in["#banner"]).to_contain_text("No connection since")
     eventually(lambda: _is_up(client), 60, "the server")

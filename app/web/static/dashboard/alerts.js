@@ -165,7 +165,7 @@ export class Alerts {
           "button",
           {
             type: "button",
-            class: `button ${name === "acknowledge" ? "primary" : ""}`,
+            class: `button ${name === "acknowledge" ? "tinted" : ""}`,
             "data-action": name,
             "aria-describedby": `alert-${alert.id}`,
             onclick: (event) => this.#act(name, row.alert, event.currentTarget),

@@ -41,7 +41,11 @@ export class Anomalies {
   }
 
   start() {
-    this.#polling = poll(LOOK_EVERY_SECONDS, () => this.#look());
+    this.#polling = poll(LOOK_EVERY_SECONDS, byId("anomalies-note"), () => this.#look());
+  }
+
+  refresh() {
+    this.#polling?.now();
   }
 
   stop() {

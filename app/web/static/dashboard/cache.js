@@ -24,11 +24,11 @@ export class Cache {
   }
 
   start() {
-    this.#polling = poll(
-      LOOK_EVERY_SECONDS,
-      async () => this.#draw(await this.#session.api("/cache/stats")),
-      (error) => say(byId("cache-note"), `Not read: ${error.message}`),
-    );
+    this.#polling = poll(LOOK_EVERY_SECONDS, byId("cache-note"), async () => this.#draw(await this.#session.api("/cache/stats")));
+  }
+
+  refresh() {
+    this.#polling?.now();
   }
 
   stop() {
@@ -36,7 +36,7 @@ export class Cache {
   }
 
   #draw(stats) {
-    say(byId("cache-note"), stats.is_complete ? "" : stats.detail);
+    say(byId("cache-detail"), stats.is_complete ? "" : stats.detail);
     keep(byId("cache-levels"), LEVELS, ([name]) => name, makeLevel, (level, [, rateOf, noteOf]) => {
       const rate = rateOf(stats) ?? null;
       const { value, note, fill } = level.parts;

@@ -111,7 +111,10 @@ stream.addEventListener("state", ({ detail: state }) => {
     store.gap();
     tick = setInterval(() => tell(stream.state), 1000);
   }
-  if (state.name === "live") lookForNewRelease();
+  if (state.name === "live") {
+    lookForNewRelease();
+    for (const one of polled) one.refresh();
+  }
   tell(state);
 });
 

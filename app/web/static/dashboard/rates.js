@@ -55,11 +55,15 @@ export class Rates {
   }
 
   start() {
-    this.#polling = poll(HISTORY_EVERY_SECONDS, async () => {
+    this.#polling = poll(HISTORY_EVERY_SECONDS, byId("rates-note"), async () => {
       const { outcomes, step } = await this.#session.api("/dashboard/deliveries");
       this.#minutes = byMinute(outcomes, step);
       this.#draw();
     });
+  }
+
+  refresh() {
+    this.#polling?.now();
   }
 
   stop() {

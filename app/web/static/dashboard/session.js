@@ -1,5 +1,7 @@
 // Who is signed in, and requests to the API as them.
 
+import { hearTime } from "./time.js";
+
 const KEPT = "tocsin.refresh";
 const ALMOST_OVER_MS = 30_000;
 // Of an access token's life; then it is exchanged for a new one.
@@ -150,6 +152,7 @@ async function send(method, path, { body, token } = {}) {
   } catch {
     throw new ApiError(0, "The server does not answer.");
   }
+  hearTime(answer.headers.get("Date"));
   if (answer.status === 204) return null;
   const found = await answer.json().catch(() => null);
   if (answer.ok) return found;

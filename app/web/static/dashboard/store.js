@@ -1,6 +1,6 @@
 // What is known, and who wants to know when it changes.
 
-import { hearTime, serverNow } from "./time.js";
+import { serverNow } from "./time.js";
 
 // Nothing is drawn more often than this, however many messages come.
 const DRAW_EVERY_MS = 200;
@@ -63,7 +63,6 @@ export class Store {
 
   /** A message of the stream. */
   take({ type, timestamp, data }) {
-    hearTime(timestamp);
     if (type === "snapshot") this.#whole(data, timestamp);
     else if (type === "metrics") this.#metrics(data, timestamp);
     else if (type === "alert") this.alert(data);
@@ -91,7 +90,9 @@ export class Store {
 
   #metrics(data, timestamp) {
     this.metrics = data;
+    this.touch("metrics");
     const at = Date.parse(timestamp);
+    if (at <= this.live.at(-1)?.t) return;
     this.live.push({
       t: at,
       ...data.deliveries_per_second,
@@ -102,7 +103,6 @@ export class Store {
       oldest: data.queue.oldest_due_seconds,
     });
     while (this.live[0].t < at - LIVE_SPAN_MS) this.live.shift();
-    this.touch("metrics");
   }
 
   /** Nothing was heard from here on: lines end, they do not go straight to what comes next. */

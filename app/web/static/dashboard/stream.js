@@ -10,6 +10,8 @@ const LOOK_MS = 1_000;
 // How often all is asked for anew when this page can't keep up.
 const FRESH_EVERY_MS = 10_000;
 const RESTART = 1012;
+// They have no number of their own.
+const OF_THIS_SOCKET = new Set(["snapshot", "status", "dropped"]);
 
 /**
  * Events: `message` with {type, seq, timestamp, data}; `state` with
@@ -65,7 +67,7 @@ export class Stream extends EventTarget {
 
   /** A socket lasts as long as its token: another one takes its place before that is over. */
   #replace() {
-    if (this.#isRunning && this.#socket?.readyState === WebSocket.OPEN) this.#connect();
+    if (this.#isRunning && this.#socket !== null) this.#connect();
   }
 
   async #connect({ isFresh = false } = {}) {
@@ -75,7 +77,8 @@ export class Stream extends EventTarget {
     try {
       ({ ticket } = await this.#session.api("/auth/ws-ticket", { method: "POST" }));
     } catch (error) {
-      if (attempt === this.#attempt && this.#isRunning) this.#comeBack(error.message, error.retryAfter);
+      // One that is still there goes on; when it ends, another is asked for.
+      if (attempt === this.#attempt && this.#isRunning && this.#socket === null) this.#comeBack(error.message, error.retryAfter);
       return;
     }
     if (attempt !== this.#attempt || !this.#isRunning) return;
@@ -83,31 +86,38 @@ export class Stream extends EventTarget {
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("ticket", ticket);
     if (this.#seq !== null && !isFresh) url.searchParams.set("since", this.#seq);
-    const before = this.#socket;
-    const socket = (this.#opening = new WebSocket(url));
-    this.#heardAt = Date.now();
-    socket.onopen = () => {
-      if (attempt !== this.#attempt) return socket.close();
-      if (before !== null) before.onmessage = before.onclose = null;
-      before?.close();
-      this.#socket = socket;
-      this.#opening = null;
-      this.#heardAt = Date.now();
-      // With nothing missed, no message says so: the open socket does.
-      this.#say({ name: "live" });
+    this.#open(new WebSocket(url));
+  }
+
+  /** It takes the place of the one before with its first message: a refusal comes after the handshake. */
+  #open(socket) {
+    leave(this.#opening);
+    this.#opening = socket;
+    if (this.#socket === null) this.#heardAt = Date.now();
+    socket.onmessage = (event) => {
+      if (socket === this.#opening) {
+        leave(this.#socket);
+        this.#socket = socket;
+        this.#opening = null;
+      }
+      this.#hear(JSON.parse(event.data));
     };
-    socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
     socket.onclose = (event) => {
-      if (attempt === this.#attempt && this.#isRunning) this.#lost(event);
+      if (socket === this.#opening) this.#opening = null;
+      else this.#socket = null;
+      if (this.#socket === null && this.#opening === null) this.#lost(event);
     };
   }
 
   #hear(message) {
     this.#heardAt = Date.now();
     this.#failures = 0;
+    // Two sockets that overlap tell some things twice.
+    if (message.seq < this.#seq && !OF_THIS_SOCKET.has(message.type)) return;
     this.#seq = message.seq;
     if (message.type === "status" || message.type === "snapshot") this.#source(message.data);
-    else if (message.type === "dropped") this.#fresh();
+    else if (this.state.name !== "database") this.#say({ name: "live" });
+    if (message.type === "dropped") this.#fresh();
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
   }
 
@@ -124,7 +134,6 @@ export class Stream extends EventTarget {
   }
 
   #lost({ code, reason }) {
-    this.#socket = this.#opening = null;
     if (code === RESTART) this.#comeBack("The server restarts.", Math.random());
     else this.#comeBack(reason || "The connection was lost.");
   }
@@ -150,11 +159,8 @@ export class Stream extends EventTarget {
   }
 
   #drop() {
-    for (const socket of [this.#socket, this.#opening]) {
-      if (socket === null) continue;
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
+    leave(this.#socket);
+    leave(this.#opening);
     this.#socket = this.#opening = null;
   }
 
@@ -163,4 +169,10 @@ export class Stream extends EventTarget {
     this.state = state;
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
   }
+}
+
+function leave(socket) {
+  if (socket === null) return;
+  socket.onmessage = socket.onclose = null;
+  socket.close();
 }

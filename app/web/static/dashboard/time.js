@@ -1,11 +1,13 @@
 // The server's time, and what is done again and again.
 
+import { say } from "./dom.js";
+
 let offset = 0;
 
-/** A message of the server is of now: the clocks of people's machines are often wrong. */
-export function hearTime(timestamp) {
-  const heard = Date.parse(timestamp) - Date.now();
-  // Messages are late, never early; small differences are the network's.
+/** What an answer says in its Date: the clocks of people's machines are often wrong. */
+export function hearTime(date) {
+  const heard = Date.parse(date) - Date.now();
+  // It is in whole seconds, and a little late.
   if (Math.abs(heard - offset) > 2_000) offset = heard;
 }
 
@@ -16,10 +18,10 @@ export const age = (at) => Math.max(0, (serverNow() - Date.parse(at)) / 1000);
 export const later = (milliseconds, act) => setTimeout(act, milliseconds);
 
 /**
- * Asks for something now and every so many seconds while somebody looks; after a failure says so,
- * and asks again. `stop()` ends it, `now()` asks at once.
+ * Asks for something now and every so many seconds while somebody looks. A failure is said in
+ * `note`, until it goes well again. `stop()` ends it, `now()` asks at once.
  */
-export function poll(seconds, ask, failed = () => {}) {
+export function poll(seconds, note, ask) {
   let timer = null;
   let isOver = false;
   let isDue = false;
@@ -33,10 +35,11 @@ export function poll(seconds, ask, failed = () => {}) {
     let wait = seconds;
     try {
       await ask();
+      say(note, "");
     } catch (error) {
       if (!("status" in error)) throw error;
       wait = Math.max(seconds, error.retryAfter ?? 0);
-      failed(error);
+      say(note, `Not read: ${error.message}`);
     }
     if (!isOver) {
       clearTimeout(timer);

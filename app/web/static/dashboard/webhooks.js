@@ -41,11 +41,15 @@ export class Webhooks {
 
   start() {
     show(byId("webhooks-add"), this.#session.may("admin"));
-    this.#polling = poll(BARS_EVERY_SECONDS, async () => {
+    this.#polling = poll(BARS_EVERY_SECONDS, byId("webhooks-note"), async () => {
       const { items } = await this.#session.api(`/dashboard/webhooks?limit=${MOST}`);
       this.#store.bars = new Map(items.map((one) => [one.id, one]));
       this.#store.touch("webhooks");
     });
+  }
+
+  refresh() {
+    this.#polling?.now();
   }
 
   stop() {
