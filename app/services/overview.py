@@ -47,22 +47,39 @@ _BARS = text(
 
 def webhook_grid(session: Session, now: datetime, limit: int) -> list[dict[str, Any]]:
     """The newest webhooks, each with 24 `bars`: the part of an hour's checks that passed, the
-    oldest first; None where nothing counts.
+    oldest first; None where nothing counts. `uptime_24h` is that of `health_reports`.
     """
     rows = session.execute(_WEBHOOKS, {"limit": limit}).mappings().all()
-    bars = _bars(session, now, [row["id"] for row in rows])
-    return [dict(row) | {"bars": bars[row["id"]]} for row in rows]
+    hours = _hours(session, now, [row["id"] for row in rows])
+    return [dict(row) | _shown(hours[row["id"]]) for row in rows]
 
 
-def _bars(session: Session, now: datetime, ids: Sequence[int]) -> dict[int, list[float | None]]:
-    first = now.replace(minute=0, second=0, microsecond=0) - (BARS - 1) * HOUR
-    bars: dict[int, list[float | None]] = defaultdict(lambda: [None] * BARS)
+# Checks of an hour that count, and of these the failed ones.
+Hour = tuple[int, int]
+
+
+def _hours(session: Session, now: datetime, ids: Sequence[int]) -> dict[int, list[Hour]]:
+    """From the hour of 24 hours ago to the one that goes on."""
+    first = (now - BARS * HOUR).replace(minute=0, second=0, microsecond=0)
+    hours: dict[int, list[Hour]] = defaultdict(lambda: [(0, 0)] * (BARS + 1))
     for webhook_id, hour, counted, failed in session.execute(
         _BARS, {"ids": list(ids), "since": first}
     ):
-        if counted:
-            bars[webhook_id][(hour - first) // HOUR] = float(1 - failed / counted)
-    return bars
+        hours[webhook_id][(hour - first) // HOUR] = (int(counted), int(failed))
+    return hours
+
+
+def _shown(hours: Sequence[Hour]) -> dict[str, Any]:
+    counted = sum(checks for checks, _failed in hours)
+    failed = sum(failed for _checks, failed in hours)
+    return {
+        "uptime_24h": _passed(counted, failed),
+        "bars": [_passed(*hour) for hour in hours[1:]],
+    }
+
+
+def _passed(counted: int, failed: int) -> float | None:
+    return 1 - failed / counted if counted else None
 
 
 def deliveries_by_minute(session: Session, now: datetime) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class _Cell(Schema):
     health_status = fields.String(metadata={"enum": [status.value for status in HealthStatus]})
     changed_at = moment(allow_none=True)
     last_check_at = moment(allow_none=True)
+    uptime_24h = fields.Float(
+        allow_none=True, metadata={"description": "As in the webhook's health."}
+    )
     bars = fields.List(
         fields.Float(allow_none=True),
         metadata={

@@ -7,11 +7,11 @@ const LEFT = 54;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 20;
-const TICK_EVERY_PX = 90;
+const TICK_EVERY_PX = 76;
 const STEPS_MS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400].map((s) => s * 1000);
 const SAID_EVERY_MS = 10_000;
 const FIGURES = 30;
-const LEAST_SPAN_MS = 30_000;
+const LEAST_SPAN_MS = 15_000;
 
 /**
  * `series`: [{key, label, area?}], drawn in this order. `format` makes texts of values. `maxGapMs`:
@@ -150,17 +150,20 @@ export class Chart {
   #paths(points, key) {
     const { since, until } = this.#shown;
     const floor = this.#y(0).toFixed(1);
+    const at = (t, value) => [this.#x(t).toFixed(1), this.#y(value).toFixed(1)];
     const runs = [];
     let run = null;
     let before = null;
     for (const point of points) {
-      const value = point[key];
-      if (point.t < since - this.#maxGap || point.t > until) continue;
-      if (value === null || value === undefined || (before !== null && point.t - before > this.#maxGap)) run = null;
-      if (value === null || value === undefined) continue;
-      if (run === null) runs.push((run = []));
-      run.push([Math.max(LEFT, this.#x(point.t)).toFixed(1), this.#y(value).toFixed(1)]);
-      before = point.t;
+      const value = point[key] ?? null;
+      const isJoined = before !== null && value !== null && point.t - before.t <= this.#maxGap;
+      if (point.t > until) break;
+      if (!isJoined) run = null;
+      if (value !== null && point.t >= since) {
+        if (run === null) runs.push((run = isJoined ? [at(since, between(before, { t: point.t, value }, since))] : []));
+        run.push(at(point.t, value));
+      }
+      before = value === null ? null : { t: point.t, value };
     }
     const lines = runs.map((one) => (one.length === 1 ? `M${one[0]}h1.5` : `M${one.join("L")}`));
     const areas = runs.map((one) => `M${one[0][0]},${floor}L${one.join("L")}V${floor}Z`);
@@ -225,6 +228,9 @@ export class Chart {
     mark(this.#parts.cursor, "visibility", "hidden");
   }
 }
+
+/** What lies on the line from one point to another at a time between them. */
+const between = (one, other, t) => one.value + ((other.value - one.value) * (t - one.t)) / (other.t - one.t);
 
 /** Three to five round figures from 0 to what has room for `most`. */
 export function ticksUpTo(most) {

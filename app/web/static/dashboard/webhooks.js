@@ -122,7 +122,7 @@ export class Webhooks {
     card.cell = cell;
     const { name, state, uptime, bars, button } = card.parts;
     const is = stateOf(webhook);
-    const up = upOf(cell?.bars);
+    const up = cell?.uptime_24h ?? null;
     mark(button, "data-state", is);
     say(name, webhook.name);
     say(state, webhook.disabled_reason ? `disabled: ${inWords(webhook.disabled_reason)}` : inWords(is));
@@ -145,7 +145,7 @@ export class Webhooks {
       fact("Last check", health.last_check_at ? moment(health.last_check_at) : "none yet");
       fact("Checked every", seconds(webhook.health_check_interval_seconds));
       fact("Uptime", `${percent(health.uptime_24h)} in 24 h, ${percent(health.uptime_7d)} in 7 d, ${percent(health.uptime_30d)} in 30 d`);
-      fact("Latency", `p50 ${milliseconds(health.latency_p50_ms)}, p95 ${milliseconds(health.latency_p95_ms)}, p99 ${milliseconds(health.latency_p99_ms)}`);
+      fact("Latency", health.latency_p50_ms !== null && `p50 ${milliseconds(health.latency_p50_ms)}, p95 ${milliseconds(health.latency_p95_ms)}, p99 ${milliseconds(health.latency_p99_ms)}`);
       fact("Failures in a row", health.consecutive_failures ? count(health.consecutive_failures) : null);
       fact("Certificate", health.certificate_days_left === null ? null : `${health.certificate_days_left} days left`);
       fact("Waits for", health.blocked_by ? `webhook ${health.blocked_by}, which it depends on` : null);
@@ -200,12 +200,6 @@ export class Webhooks {
 
 function bySickness(a, b) {
   return RANK[stateOf(a)] - RANK[stateOf(b)] || a.name.localeCompare(b.name) || a.id - b.id;
-}
-
-/** The mean of the hours that have checks. */
-function upOf(bars) {
-  const known = (bars ?? []).filter((one) => one !== null);
-  return known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : null;
 }
 
 /** Three paths for all bars: 500 webhooks are 1,500 shapes, not 12,000. */
