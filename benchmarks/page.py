@@ -135,7 +135,9 @@ def _server(webhooks: int, per_second: int) -> Flask:
 
     @app.get("/")
     def page() -> str:
-        return render_template("dashboard.html", assets="/assets", digest="bench", flower_url="/")
+        return render_template(
+            "dashboard.html", assets="/assets", digest="bench", modules=[], flower_url="/"
+        )
 
     @app.get("/assets/<string:name>")
     def asset(name: str) -> Response:

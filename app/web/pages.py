@@ -16,6 +16,8 @@ STATIC = Path(__file__).parent / "static"
 DASHBOARD = STATIC / "dashboard"
 # By suffix, whatever a machine's own list of types says.
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+# A script and no module: it runs before anything is drawn.
+EARLY = "early.js"
 YEAR_SECONDS = 365 * 86_400
 # Nothing inline, nothing from elsewhere, and no text that becomes markup: browsers that know of
 # trusted types refuse `innerHTML`.
@@ -70,9 +72,14 @@ def _swagger_folder() -> Path:
 @blueprint.get("/")
 def dashboard() -> Response:
     """The dashboard. It shows nothing before somebody signed in, so anybody may have it."""
-    digest, _names = _assets()
+    digest, names = _assets()
     page = render_template(
-        "dashboard.html", assets=f"/assets/{digest}", digest=digest, flower_url=_flower_url()
+        "dashboard.html",
+        assets=f"/assets/{digest}",
+        digest=digest,
+        # Asked for at once, rather than one after another as they import each other.
+        modules=sorted(name for name in names if name.endswith(".js") and name != EARLY),
+        flower_url=_flower_url(),
     )
     response = make_response(page)
     response.headers.update(DASHBOARD_HEADERS)

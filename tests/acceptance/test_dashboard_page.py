@@ -118,7 +118,7 @@ def test_its_files_make_no_markup_of_texts_and_ask_nobody_else(file: Path) -> No
 
 def test_every_reason_is_said_in_words() -> None:
     known = set(
-        re.findall(r'^  "?([\w.]+)"?: "', (DASHBOARD / "words.js").read_text(), re.MULTILINE)
+        re.findall(r'^  "?([\w.]+)"?:\s+"', (DASHBOARD / "words.js").read_text(), re.MULTILINE)
     )
     assert set(_names()) <= known
 

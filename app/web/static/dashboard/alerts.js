@@ -54,17 +54,26 @@ export class Alerts {
   /** An alert's counts change with its deliveries, of which no news of the alert tells. */
   #countSoon() {
     if (this.#counting !== null || this.#store.uncounted.size === 0) return;
-    this.#counting = later(Math.max(COUNT_SOON_MS, this.#countedAt + COUNT_EVERY_MS - Date.now()), () => {
-      this.#counting = null;
-      if (this.#session.isSignedIn && !document.hidden) this.load().catch(() => {});
-    });
+    this.#counting = later(
+      Math.max(COUNT_SOON_MS, this.#countedAt + COUNT_EVERY_MS - Date.now()),
+      () => {
+        this.#counting = null;
+        if (this.#session.isSignedIn && !document.hidden) this.load().catch(() => {});
+      },
+    );
   }
 
   #draw() {
     const { isLoaded } = this.#store;
     const shown = isLoaded ? this.#store.shownAlerts().slice(0, SHOWN) : [];
     if (isLoaded) this.#announce(shown);
-    keep(this.#list, shown, (one) => one.id, (one) => this.#make(one), (row, one) => this.#update(row, one));
+    keep(
+      this.#list,
+      shown,
+      (one) => one.id,
+      (one) => this.#make(one),
+      (row, one) => this.#update(row, one),
+    );
     this.#count();
     show(byId("alerts-empty"), isLoaded && shown.length === 0);
     show(this.#list, shown.length > 0);
@@ -75,15 +84,24 @@ export class Alerts {
     const { pending = 0, acknowledged = 0 } = this.#store.metrics?.alerts ?? {};
     const all = pending + acknowledged;
     const more = all > SHOWN ? `; the ${SHOWN} most urgent are shown` : "";
-    say(byId("alerts-count"), all === 0 ? "" : `${count(pending)} pending, ${count(acknowledged)} acknowledged${more}`);
+    say(
+      byId("alerts-count"),
+      all === 0 ? "" : `${count(pending)} pending, ${count(acknowledged)} acknowledged${more}`,
+    );
   }
 
   #empty() {
-    const text = this.#store.webhooks.size === 0 ? "No alert is open. Once there is a webhook, raise one to see it arrive:" : "No alert is open. To see one arrive:";
+    const text =
+      this.#store.webhooks.size === 0
+        ? "No alert is open. Once there is a webhook, raise one to see it arrive:"
+        : "No alert is open. To see one arrive:";
     const box = byId("alerts-empty");
     if (box.dataset.text === text) return;
     box.dataset.text = text;
-    box.replaceChildren(el("p", {}, text), el("code", {}, 'tocsin alert send "Disk almost full" --severity critical'));
+    box.replaceChildren(
+      el("p", {}, text),
+      el("code", {}, 'tocsin alert send "Disk almost full" --severity critical'),
+    );
   }
 
   /** What is new since the last time, for those who do not see it. Not what was there at first. */
@@ -91,8 +109,10 @@ export class Alerts {
     const pending = shown.filter((one) => one.status === "pending");
     if (this.#known !== null) {
       const fresh = pending.filter((one) => !this.#known.has(one.id));
-      if (fresh.length === 1) say(byId("news"), `New ${fresh[0].severity} alert: ${fresh[0].title}`);
-      else if (fresh.length > 1) say(byId("news"), `${fresh.length} new alerts. The most urgent: ${fresh[0].title}`);
+      if (fresh.length === 1)
+        say(byId("news"), `New ${fresh[0].severity} alert: ${fresh[0].title}`);
+      else if (fresh.length > 1)
+        say(byId("news"), `${fresh.length} new alerts. The most urgent: ${fresh[0].title}`);
     }
     this.#known = new Set([...(this.#known ?? []), ...shown.map((one) => one.id)]);
   }
@@ -108,7 +128,14 @@ export class Alerts {
       actions: el("div", { class: "alert-actions" }),
     });
     row.append(
-      el("div", { class: "alert-main" }, el("div", { class: "alert-head" }, part.severity, part.title), part.text, part.labels, part.meta),
+      el(
+        "div",
+        { class: "alert-main" },
+        el("div", { class: "alert-head" }, part.severity, part.title),
+        part.text,
+        part.labels,
+        part.meta,
+      ),
       part.actions,
     );
     if (age(alert.created_at) * 1000 < NEW_MS) row.classList.add("is-new");
@@ -127,13 +154,21 @@ export class Alerts {
     say(text, alert.message ?? "");
     show(text, Boolean(alert.message));
     say(meta, this.#meta(alert));
-    keep(labels, Object.entries(alert.labels), ([name]) => name, () => el("li"), (item, [name, value]) => say(item, `${name}=${value}`));
+    keep(
+      labels,
+      Object.entries(alert.labels),
+      ([name]) => name,
+      () => el("li"),
+      (item, [name, value]) => say(item, `${name}=${value}`),
+    );
     show(labels, Object.keys(alert.labels).length > 0);
     this.#actions(row, alert);
   }
 
   #meta(alert) {
-    const deliveries = OUTCOMES.filter((one) => alert.deliveries[one]).map((one) => `${alert.deliveries[one]} ${one}`);
+    const deliveries = OUTCOMES.filter((one) => alert.deliveries[one]).map(
+      (one) => `${alert.deliveries[one]} ${one}`,
+    );
     const isSnoozed = alert.snoozed_until && Date.parse(alert.snoozed_until) > serverNow();
     return [
       `#${alert.id}`,
@@ -141,7 +176,8 @@ export class Alerts {
       alert.source,
       alert.count > 1 && `raised ${count(alert.count)} times`,
       deliveries.length ? deliveries.join(", ") : "nobody to tell",
-      alert.status === "acknowledged" && `acknowledged by ${alert.acknowledged_by} at ${moment(alert.acknowledged_at)}`,
+      alert.status === "acknowledged" &&
+        `acknowledged by ${alert.acknowledged_by} at ${moment(alert.acknowledged_at)}`,
       alert.status === "resolved" && `resolved by ${alert.resolved_by}`,
       isSnoozed && `snoozed by ${alert.snoozed_by} until ${moment(alert.snoozed_until)}`,
     ]
@@ -184,7 +220,9 @@ export class Alerts {
 
   async #send(alert, action, body) {
     const row = document.activeElement?.closest(".alert");
-    this.#store.alert(await this.#session.api(`/alerts/${alert.id}/${action}`, { method: "POST", body }));
+    this.#store.alert(
+      await this.#session.api(`/alerts/${alert.id}/${action}`, { method: "POST", body }),
+    );
     // The button that was pressed goes; the place in the list stays.
     if (row?.isConnected) row.focus({ preventScroll: true });
     return alert;
@@ -192,7 +230,15 @@ export class Alerts {
 
   #snooze(alert) {
     const choices = SNOOZES.map(([label, minutes]) =>
-      el("button", { type: "button", class: "button", onclick: (event) => press(event.currentTarget, () => snooze(minutes, label)) }, label),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "button",
+          onclick: (event) => press(event.currentTarget, () => snooze(minutes, label)),
+        },
+        label,
+      ),
     );
     const { close } = openDialog(
       `Snooze: ${alert.title}`,
@@ -211,7 +257,12 @@ export class Alerts {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const row = event.target.closest(".alert");
     if (row === null) return;
-    const next = { ArrowDown: row.nextElementSibling, j: row.nextElementSibling, ArrowUp: row.previousElementSibling, k: row.previousElementSibling }[event.key];
+    const next = {
+      ArrowDown: row.nextElementSibling,
+      j: row.nextElementSibling,
+      ArrowUp: row.previousElementSibling,
+      k: row.previousElementSibling,
+    }[event.key];
     if (next) {
       event.preventDefault();
       next.focus();
@@ -229,5 +280,9 @@ export class Alerts {
 export function urgency(store) {
   const shown = [...store.alerts.values()].filter((one) => one.status === "pending");
   const pending = store.metrics?.alerts.pending ?? shown.length;
-  return { pending, isCritical: shown.some((one) => one.severity === "critical"), text: plural(pending, "alert") };
+  return {
+    pending,
+    isCritical: shown.some((one) => one.severity === "critical"),
+    text: plural(pending, "alert"),
+  };
 }

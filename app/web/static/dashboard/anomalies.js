@@ -36,7 +36,10 @@ export class Anomalies {
   constructor(store, session) {
     this.#store = store;
     this.#session = session;
-    byId("anomalies-tools").append(el("label", { for: "operation", class: "hidden-text" }, "Operation"), this.#choice);
+    byId("anomalies-tools").append(
+      el("label", { for: "operation", class: "hidden-text" }, "Operation"),
+      this.#choice,
+    );
     store.watch("anomalies", () => this.#draw());
   }
 
@@ -66,7 +69,13 @@ export class Anomalies {
 
   async #look() {
     const { items } = await this.#session.api("/metrics/operations?limit=100");
-    keep(this.#choice, items, (one) => one.operation, (one) => el("option", { value: one.operation }, one.operation), () => {});
+    keep(
+      this.#choice,
+      items,
+      (one) => one.operation,
+      (one) => el("option", { value: one.operation }, one.operation),
+      () => {},
+    );
     const names = items.map((one) => one.operation);
     show(byId("anomalies-tools"), names.length > 0);
     if (!this.#isByHand || !names.includes(this.#chosen)) this.#chosen = this.#mostTelling(names);
@@ -81,7 +90,13 @@ export class Anomalies {
       this.#session.api(`/baselines?operation=${operation}&limit=1`),
     ]);
     this.#unit = series.unit;
-    this.#shown = { operation: this.#chosen, since, until, points: pointsOf(series), band: bandOf(baselines.items[0], since, until) };
+    this.#shown = {
+      operation: this.#chosen,
+      since,
+      until,
+      points: pointsOf(series),
+      band: bandOf(baselines.items[0], since, until),
+    };
     this.#draw();
   }
 
@@ -89,36 +104,65 @@ export class Anomalies {
   #mostTelling(names) {
     const latest = [...this.#store.anomalies.values()].sort(byNews)[0]?.operation;
     if (names.includes(latest)) return latest;
-    return names.find((one) => !one.startsWith("tocsin.")) ?? (names.includes(DEFAULT) ? DEFAULT : (names[0] ?? null));
+    return (
+      names.find((one) => !one.startsWith("tocsin.")) ??
+      (names.includes(DEFAULT) ? DEFAULT : (names[0] ?? null))
+    );
   }
 
   #draw() {
     const found = [...this.#store.anomalies.values()].sort(byNews);
     if (this.#shown !== null) {
       const of = found.filter((one) => one.operation === this.#shown.operation);
-      this.#chart.draw({ ...this.#shown, marks: of.map((one) => ({ from: Date.parse(one.started_at), to: one.ended_at ? Date.parse(one.ended_at) : this.#shown.until })).filter((one) => one.to > this.#shown.since) });
+      this.#chart.draw({
+        ...this.#shown,
+        marks: of
+          .map((one) => ({
+            from: Date.parse(one.started_at),
+            to: one.ended_at ? Date.parse(one.ended_at) : this.#shown.until,
+          }))
+          .filter((one) => one.to > this.#shown.since),
+      });
     }
     show(byId("anomalies-chart"), this.#shown !== null);
     keep(byId("anomalies-list"), found.slice(0, LISTED), (one) => one.id, makeRow, updateRow);
     show(byId("anomalies-list"), found.length > 0);
     show(byId("anomalies-empty"), found.length === 0);
-    say(byId("anomalies-empty"), this.#shown?.band.length === 0 ? "No anomaly. What is usual is learnt from the samples, once a day." : "No anomaly.");
+    say(
+      byId("anomalies-empty"),
+      this.#shown?.band.length === 0
+        ? "No anomaly. What is usual is learnt from the samples, once a day."
+        : "No anomaly.",
+    );
   }
 }
 
 const byNews = (a, b) => Boolean(a.ended_at) - Boolean(b.ended_at) || b.id - a.id;
 
-const makeRow = () => el("li", { class: "row" }, el("span", { class: "badge" }), el("span", { class: "row-text" }), el("span", { class: "row-note soft" }));
+const makeRow = () =>
+  el(
+    "li",
+    { class: "row" },
+    el("span", { class: "badge" }),
+    el("span", { class: "row-text" }),
+    el("span", { class: "row-note soft" }),
+  );
 
 function updateRow(row, one) {
   const [badge, text, note] = row.children;
   mark(badge, "class", `badge ${one.severity}`);
   say(badge, one.severity);
   say(text, `${one.operation}: ${one.sentence}`);
-  say(note, one.ended_at ? `${moment(one.started_at)}, ${roughly((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000)}; ${inWords(one.end_reason)}` : `${capital("since")} ${moment(one.started_at)}, ${roughly(age(one.started_at))}`);
+  say(
+    note,
+    one.ended_at
+      ? `${moment(one.started_at)}, ${roughly((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000)}; ${inWords(one.end_reason)}`
+      : `${capital("since")} ${moment(one.started_at)}, ${roughly(age(one.started_at))}`,
+  );
 }
 
-const pointsOf = ({ points, step }) => points.map((one) => ({ t: Date.parse(one.at) + step * 500, avg: one.avg }));
+const pointsOf = ({ points, step }) =>
+  points.map((one) => ({ t: Date.parse(one.at) + step * 500, avg: one.avg }));
 
 /** What docs/baselines.md calls usual: the hour's mean, give or take three MADs of normal values. */
 function bandOf(baseline, since, until) {
@@ -126,10 +170,14 @@ function bandOf(baseline, since, until) {
   const bySlot = new Map(baseline.slots.map((one) => [one.slot, one]));
   const band = [];
   for (let hour = Math.floor(since / HOUR_MS); hour * HOUR_MS <= until; hour += 1) {
-    const usual = bySlot.get((hour - EPOCH_SLOT + 14 * HOURS_OF_A_WEEK) % HOURS_OF_A_WEEK) ?? baseline;
+    const usual =
+      bySlot.get((hour - EPOCH_SLOT + 14 * HOURS_OF_A_WEEK) % HOURS_OF_A_WEEK) ?? baseline;
     const reach = 3 * Math.max(1.4826 * usual.mad, 0.01 * Math.abs(usual.mean));
     const edge = { low: usual.mean - reach, high: usual.mean + reach };
-    band.push({ t: Math.max(since, hour * HOUR_MS), ...edge }, { t: Math.min(until, (hour + 1) * HOUR_MS), ...edge });
+    band.push(
+      { t: Math.max(since, hour * HOUR_MS), ...edge },
+      { t: Math.min(until, (hour + 1) * HOUR_MS), ...edge },
+    );
   }
   return band;
 }

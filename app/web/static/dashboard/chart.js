@@ -8,10 +8,11 @@ const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 20;
 const TICK_EVERY_PX = 76;
-const STEPS_MS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400].map((s) => s * 1000);
+const STEPS_MS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400].map(
+  (s) => s * 1000,
+);
 const SAID_EVERY_MS = 10_000;
 const FIGURES = 30;
-const LEAST_SPAN_MS = 15_000;
 
 /**
  * `series`: [{key, label, area?}], drawn in this order. `format` makes texts of values. `maxGapMs`:
@@ -37,20 +38,37 @@ export class Chart {
     p.legend = el("ul", { class: "legend" });
     for (const one of series) {
       one.value = el("b", {}, "–");
-      p.legend.append(el("li", {}, el("i", { class: `swatch line-${one.key}` }), `${one.label} `, one.value));
+      p.legend.append(
+        el("li", {}, el("i", { class: `swatch line-${one.key}` }), `${one.label} `, one.value),
+      );
     }
     if (bandLabel) p.legend.append(el("li", {}, el("i", { class: "swatch band" }), bandLabel));
     p.grid = svg("g", { class: "grid-lines" });
     p.marks = svg("g", { class: "marks" });
     p.band = svg("path", { class: "band" });
-    p.areas = series.filter((one) => one.area).map((one) => (one.fill = svg("path", { class: `area area-${one.key}` })));
+    p.areas = series
+      .filter((one) => one.area)
+      .map((one) => (one.fill = svg("path", { class: `area area-${one.key}` })));
     p.lines = series.map((one) => (one.line = svg("path", { class: `line line-${one.key}` })));
     p.cursor = svg("line", { class: "cursor", visibility: "hidden" });
-    p.svg = svg("svg", { role: "img", "aria-label": title }, p.grid, p.marks, p.band, p.areas, p.lines, p.cursor);
+    p.svg = svg(
+      "svg",
+      { role: "img", "aria-label": title },
+      p.grid,
+      p.marks,
+      p.band,
+      p.areas,
+      p.lines,
+      p.cursor,
+    );
     p.tip = el("div", { class: "tip", hidden: true, "aria-hidden": "true" });
     p.none = el("p", { class: "none soft", hidden: true }, "Nothing yet");
     p.box = el("div", { class: "plot" }, p.svg, p.tip, p.none);
-    p.figures = el("details", { class: "figures", ontoggle: () => this.#tell() }, el("summary", {}, "Figures"));
+    p.figures = el(
+      "details",
+      { class: "figures", ontoggle: () => this.#tell() },
+      el("summary", {}, "Figures"),
+    );
     root.replaceChildren(p.legend, p.box, p.figures);
     this.title = title;
     new ResizeObserver(([entry]) => this.#resize(entry.contentRect)).observe(p.box);
@@ -74,7 +92,8 @@ export class Chart {
     const { points, band = [], marks = [] } = this.#shown;
     const p = this.#parts;
     let most = 0;
-    for (const point of points) for (const { key } of this.#series) most = Math.max(most, point[key] ?? 0);
+    for (const point of points)
+      for (const { key } of this.#series) most = Math.max(most, point[key] ?? 0);
     for (const one of band) most = Math.max(most, one.high);
     const scale = ticksUpTo(most);
     this.#scale = scale;
@@ -100,7 +119,10 @@ export class Chart {
         mark(rect, "height", this.#size.height - TOP - BOTTOM);
       },
     );
-    show(p.none, !points.some((point) => this.#series.some(({ key }) => Number.isFinite(point[key]))));
+    show(
+      p.none,
+      !points.some((point) => this.#series.some(({ key }) => Number.isFinite(point[key]))),
+    );
     if (Date.now() > this.#saidAt + SAID_EVERY_MS) this.#tell();
   }
 
@@ -124,13 +146,20 @@ export class Chart {
     const times = [];
     for (let t = Math.ceil(since / step) * step; t <= until; t += step) times.push(t);
     const format = step < 60_000 ? clock : minute;
-    const rows = scale.map((value) => ({ key: `y${value}`, y: this.#y(value), text: this.#format(value) }));
+    const rows = scale.map((value) => ({
+      key: `y${value}`,
+      y: this.#y(value),
+      text: this.#format(value),
+    }));
     const columns = times.map((t) => ({ key: `x${t}`, x: this.#x(t), text: format(t) }));
     keep(
       this.#parts.grid,
       [...rows, ...columns],
       (one) => one.key,
-      (one) => (one.y === undefined ? svg("g", {}, svg("text", { class: "tick-x" })) : svg("g", {}, svg("line"), svg("text", { class: "tick-y" }))),
+      (one) =>
+        one.y === undefined
+          ? svg("g", {}, svg("text", { class: "tick-x" }))
+          : svg("g", {}, svg("line"), svg("text", { class: "tick-y" })),
       (node, one) => {
         const text = node.lastChild;
         say(text, one.text);
@@ -140,7 +169,13 @@ export class Chart {
           mark(text, "y", this.#size.height - 5);
           return;
         }
-        for (const [name, value] of [["x1", LEFT], ["x2", right], ["y1", one.y], ["y2", one.y]]) mark(node.firstChild, name, value);
+        for (const [name, value] of [
+          ["x1", LEFT],
+          ["x2", right],
+          ["y1", one.y],
+          ["y2", one.y],
+        ])
+          mark(node.firstChild, name, value);
         mark(text, "x", LEFT - 6);
         mark(text, "y", one.y + 4);
       },
@@ -160,7 +195,10 @@ export class Chart {
       if (point.t > until) break;
       if (!isJoined) run = null;
       if (value !== null && point.t >= since) {
-        if (run === null) runs.push((run = isJoined ? [at(since, between(before, { t: point.t, value }, since))] : []));
+        if (run === null)
+          runs.push(
+            (run = isJoined ? [at(since, between(before, { t: point.t, value }, since))] : []),
+          );
         run.push(at(point.t, value));
       }
       before = value === null ? null : { t: point.t, value };
@@ -173,7 +211,9 @@ export class Chart {
   #bandPath(band) {
     if (band.length < 2) return "";
     const high = band.map((one) => `${this.#x(one.t).toFixed(1)},${this.#y(one.high).toFixed(1)}`);
-    const low = band.map((one) => `${this.#x(one.t).toFixed(1)},${this.#y(Math.max(0, one.low)).toFixed(1)}`);
+    const low = band.map(
+      (one) => `${this.#x(one.t).toFixed(1)},${this.#y(Math.max(0, one.low)).toFixed(1)}`,
+    );
     return `M${high.join("L")}L${low.reverse().join("L")}Z`;
   }
 
@@ -188,34 +228,76 @@ export class Chart {
       if (!values.length) return `${label}: nothing`;
       return `${label}: now ${this.#format(values.at(-1))}, at most ${this.#format(Math.max(...values))}`;
     });
-    mark(this.#parts.svg, "aria-label", `${this.title}, ${minute(since)} to ${minute(until)}. ${parts.join("; ")}.`);
+    mark(
+      this.#parts.svg,
+      "aria-label",
+      `${this.title}, ${minute(since)} to ${minute(until)}. ${parts.join("; ")}.`,
+    );
     if (this.#parts.figures.open) this.#table(seen);
   }
 
   #table(seen) {
     const every = Math.max(1, Math.ceil(seen.length / FIGURES));
     const rows = seen.filter((_point, place) => (seen.length - 1 - place) % every === 0).reverse();
-    const cells = (point) => this.#series.map(({ key }) => el("td", { class: "number" }, this.#format(point[key] ?? null)));
-    const head = this.#series.map(({ label }) => el("th", { scope: "col", class: "number" }, label));
-    const body = rows.map((point) => el("tr", {}, el("th", { scope: "row" }, clock(point.t)), cells(point)));
-    const whole = el("table", {}, el("caption", { class: "hidden-text" }, this.title), el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Time"), head)), el("tbody", {}, body));
-    this.#parts.figures.replaceChildren(this.#parts.figures.firstChild, el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `${this.title}, figures` }, whole));
+    const cells = (point) =>
+      this.#series.map(({ key }) =>
+        el("td", { class: "number" }, this.#format(point[key] ?? null)),
+      );
+    const head = this.#series.map(({ label }) =>
+      el("th", { scope: "col", class: "number" }, label),
+    );
+    const body = rows.map((point) =>
+      el("tr", {}, el("th", { scope: "row" }, clock(point.t)), cells(point)),
+    );
+    const whole = el(
+      "table",
+      {},
+      el("caption", { class: "hidden-text" }, this.title),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Time"), head)),
+      el("tbody", {}, body),
+    );
+    this.#parts.figures.replaceChildren(
+      this.#parts.figures.firstChild,
+      el(
+        "div",
+        { class: "scroll", tabindex: "0", role: "group", "aria-label": `${this.title}, figures` },
+        whole,
+      ),
+    );
   }
 
   #point(event) {
     if (this.#shown === null) return;
     const box = this.#parts.box.getBoundingClientRect();
     const { since, until, points } = this.#shown;
-    const t = since + ((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * (until - since);
-    const near = points.reduce((best, one) => (Math.abs(one.t - t) < Math.abs(best.t - t) ? one : best), points[0] ?? null);
+    const t =
+      since + ((event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT)) * (until - since);
+    const near = points.reduce(
+      (best, one) => (Math.abs(one.t - t) < Math.abs(best.t - t) ? one : best),
+      points[0] ?? null,
+    );
     const { tip, cursor } = this.#parts;
-    if (near === undefined || near === null || near.t < since || near.t > until) return this.#leave();
+    if (near === undefined || near === null || near.t < since || near.t > until)
+      return this.#leave();
     const x = this.#x(near.t);
-    for (const [name, value] of [["x1", x], ["x2", x], ["y1", TOP], ["y2", box.height - BOTTOM]]) mark(cursor, name, value);
+    for (const [name, value] of [
+      ["x1", x],
+      ["x2", x],
+      ["y1", TOP],
+      ["y2", box.height - BOTTOM],
+    ])
+      mark(cursor, name, value);
     mark(cursor, "visibility", "visible");
     tip.replaceChildren(
       el("b", {}, clock(near.t)),
-      ...this.#series.map(({ key, label }) => el("span", {}, el("i", { class: `swatch line-${key}` }), `${label} ${this.#format(near[key] ?? null)}`)),
+      ...this.#series.map(({ key, label }) =>
+        el(
+          "span",
+          {},
+          el("i", { class: `swatch line-${key}` }),
+          `${label} ${this.#format(near[key] ?? null)}`,
+        ),
+      ),
     );
     show(tip, true);
     const isRight = x > box.width / 2;
@@ -230,7 +312,8 @@ export class Chart {
 }
 
 /** What lies on the line from one point to another at a time between them. */
-const between = (one, other, t) => one.value + ((other.value - one.value) * (t - one.t)) / (other.t - one.t);
+const between = (one, other, t) =>
+  one.value + ((other.value - one.value) * (t - one.t)) / (other.t - one.t);
 
 /** Three to five round figures from 0 to what has room for `most`. */
 export function ticksUpTo(most) {
@@ -240,23 +323,4 @@ export function ticksUpTo(most) {
   const step = [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough);
   const steps = Math.ceil((most * 1.02) / step);
   return Array.from({ length: steps + 1 }, (_none, place) => Number((place * step).toPrecision(6)));
-}
-
-/** A small line without axes. Values in order; null is a gap. */
-export class Sparkline {
-  constructor() {
-    this.line = svg("path", { class: "line" });
-    this.area = svg("path", { class: "area" });
-    this.svg = svg("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" }, this.area, this.line);
-  }
-
-  /** `points`: [{t, value}]. While they are few, they take all of the width. */
-  draw(points, earliest, until) {
-    const seen = points.filter((one) => one.t >= earliest && Number.isFinite(one.value));
-    const since = Math.min(seen[0]?.t ?? earliest, until - LEAST_SPAN_MS);
-    const most = Math.max(...seen.map((one) => one.value), 0) || 1;
-    const at = seen.map((one) => `${(((one.t - since) / (until - since)) * 100).toFixed(1)},${(22 - (one.value / most) * 19).toFixed(1)}`);
-    mark(this.line, "d", at.length > 1 ? `M${at.join("L")}` : "");
-    mark(this.area, "d", at.length > 1 ? `M${at[0].split(",")[0]},24L${at.join("L")}V24Z` : "");
-  }
 }

@@ -18,9 +18,14 @@ export function openDialog(title, ...content) {
       "div",
       { class: "dialog-head" },
       el("h2", { id, tabindex: "-1", autofocus: true }, title),
-      el("button", { type: "button", class: "button quiet", onclick: () => dialog.close() }, "Close"),
+      el(
+        "button",
+        { type: "button", class: "button quiet", onclick: () => dialog.close() },
+        "Close",
+      ),
     ),
     body,
+    el("div", { class: "toasts", role: "status" }),
   );
   dialog.addEventListener("close", () => dialog.remove());
   // A click beside it is on the dialog itself.
@@ -30,12 +35,14 @@ export function openDialog(title, ...content) {
   return { dialog, body, close: () => dialog.close() };
 }
 
-export const closeDialogs = () => document.querySelectorAll("dialog[open]").forEach((one) => one.close());
+export const closeDialogs = () =>
+  document.querySelectorAll("dialog[open]").forEach((one) => one.close());
 
-/** `kind`: "done" or "failed". */
+/** In the open dialog if there is one: all else is out of reach then. `kind`: "done", "failed". */
 export function toast(text, kind = "done") {
   const note = el("p", { class: `toast ${kind}` }, text);
-  byId("toasts").append(note);
+  const places = document.querySelectorAll("dialog[open] .toasts");
+  (places[places.length - 1] ?? byId("toasts")).append(note);
   later(TOAST_MS, () => note.remove());
 }
 

@@ -8,7 +8,9 @@ function fill(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return node;
 }
 
@@ -77,6 +79,14 @@ function move(parent, node, place) {
 export function table(caption, columns) {
   const body = el("tbody");
   const head = columns.map((one) => el("th", { scope: "col", class: one.class }, one.name));
-  const whole = el("table", {}, el("caption", { class: "hidden-text" }, caption), el("thead", {}, el("tr", {}, head)), body);
+  const whole = el(
+    "table",
+    {},
+    el("caption", { class: "hidden-text" }, caption),
+    el("thead", {}, el("tr", {}, head)),
+    body,
+  );
   return { whole, body };
 }
+
+export const cell = (classes) => el("td", { class: classes });

@@ -8,7 +8,10 @@ import { capital, inWords } from "./words.js";
 const OPEN_AT_FIRST = 5;
 
 export async function openExplanation(session, alert) {
-  const { body } = openDialog(`Who was told, and why: ${alert.title}`, el("p", { class: "soft" }, "Looking …"));
+  const { body } = openDialog(
+    `Who was told, and why: ${alert.title}`,
+    el("p", { class: "soft" }, "Looking …"),
+  );
   let found;
   try {
     found = await session.api(`/alerts/${alert.id}/explain`);
@@ -20,8 +23,16 @@ export async function openExplanation(session, alert) {
   body.replaceChildren(
     el("p", {}, summary(found)),
     section("What was decided", timeline(found.decisions.map((one) => [one.at, decision(one)]))),
-    found.follow_ups.length ? section("What follows", timeline(found.follow_ups.map((one) => [one.done_at ?? one.due_at, followUp(one)]))) : "",
-    section("Webhook by webhook", found.webhooks.length ? inOrder(found.webhooks) : el("p", {}, "There are no webhooks.")),
+    found.follow_ups.length
+      ? section(
+          "What follows",
+          timeline(found.follow_ups.map((one) => [one.done_at ?? one.due_at, followUp(one)])),
+        )
+      : "",
+    section(
+      "Webhook by webhook",
+      found.webhooks.length ? inOrder(found.webhooks) : el("p", {}, "There are no webhooks."),
+    ),
   );
 }
 
@@ -35,10 +46,18 @@ function summary({ status, webhooks }) {
 const section = (title, ...content) => el("section", {}, el("h3", {}, title), ...content);
 
 const timeline = (entries) =>
-  el("ol", { class: "trace" }, entries.map(([at, text]) => el("li", {}, el("time", { datetime: at }, moment(at)), el("span", {}, text))));
+  el(
+    "ol",
+    { class: "trace" },
+    entries.map(([at, text]) =>
+      el("li", {}, el("time", { datetime: at }, moment(at)), el("span", {}, text)),
+    ),
+  );
 
 function decision(one) {
-  const rules = one.rule_ids?.length ? ` (${one.rule_ids.map((id) => `rule ${id}`).join(", ")})` : "";
+  const rules = one.rule_ids?.length
+    ? ` (${one.rule_ids.map((id) => `rule ${id}`).join(", ")})`
+    : "";
   const parts = [
     one.rule_id && `rule ${one.rule_id}`,
     one.silence_id && `silence ${one.silence_id}`,
@@ -68,7 +87,20 @@ function webhook(one, isOpen) {
   return el(
     "details",
     { class: "explained", open: isOpen },
-    el("summary", {}, el("h4", {}, el("span", { class: `badge ${one.told ? "ok" : "unknown"}` }, one.told ? "told" : "not told"), ` ${one.name}`)),
+    el(
+      "summary",
+      {},
+      el(
+        "h4",
+        {},
+        el(
+          "span",
+          { class: `badge ${one.told ? "ok" : "unknown"}` },
+          one.told ? "told" : "not told",
+        ),
+        ` ${one.name}`,
+      ),
+    ),
     el("p", {}, `${why}: ${inWords(one.reason)}.`),
     one.messages.map(message),
   );
@@ -76,18 +108,34 @@ function webhook(one, isOpen) {
 
 function message(one) {
   const waits = one.waits
-    ? el("p", { class: "waits" }, `Now it waits: ${inWords(one.waits.reason)}${one.waits.until ? `, until ${moment(one.waits.until)}` : ""}.`)
+    ? el(
+        "p",
+        { class: "waits" },
+        `Now it waits: ${inWords(one.waits.reason)}${one.waits.until ? `, until ${moment(one.waits.until)}` : ""}.`,
+      )
     : "";
   return el(
     "div",
     { class: "message" },
-    el("p", {}, `${capital(inWords(one.type))}: `, el("b", {}, one.status), one.reason ? `, ${inWords(one.reason)}` : ""),
+    el(
+      "p",
+      {},
+      `${capital(inWords(one.type))}: `,
+      el("b", {}, one.status),
+      one.reason ? `, ${inWords(one.reason)}` : "",
+    ),
     timeline(one.trace.map((step) => [step.at, traced(step)])),
     waits,
   );
 }
 
-const STAGES = { queued: "Queued", attempt: "Attempt", traffic: "Gate and pace", check: "Health check", outcome: "Outcome" };
+const STAGES = {
+  queued: "Queued",
+  attempt: "Attempt",
+  traffic: "Gate and pace",
+  check: "Health check",
+  outcome: "Outcome",
+};
 
 function traced(step) {
   const parts = [inWords(step.reason)];

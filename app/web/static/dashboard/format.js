@@ -5,7 +5,8 @@ const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const NOTHING = "–";
 
-export const count = (n) => (n === null || n === undefined ? NOTHING : n < 100000 ? whole.format(n) : short.format(n));
+export const count = (n) =>
+  n === null || n === undefined ? NOTHING : n < 100000 ? whole.format(n) : short.format(n);
 
 /** A number of any size with three digits that count. */
 export function figure(n) {
@@ -30,13 +31,18 @@ export function seconds(n) {
   if (n === null || n === undefined) return NOTHING;
   const s = Math.max(0, Math.round(n));
   if (s < 60) return `${s} s`;
-  if (s < 3600) return s < 600 && s % 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 60)} min`;
+  if (s < 3600)
+    return s < 600 && s % 60
+      ? `${Math.floor(s / 60)} min ${s % 60} s`
+      : `${Math.floor(s / 60)} min`;
   if (s < 86400) {
     const minutes = Math.floor((s % 3600) / 60);
     return minutes ? `${Math.floor(s / 3600)} h ${minutes} min` : `${Math.floor(s / 3600)} h`;
   }
   const hours = Math.floor((s % 86400) / 3600);
-  return hours && s < 864000 ? `${Math.floor(s / 86400)} d ${hours} h` : `${Math.floor(s / 86400)} d`;
+  return hours && s < 864000
+    ? `${Math.floor(s / 86400)} d ${hours} h`
+    : `${Math.floor(s / 86400)} d`;
 }
 
 /** Rounded more, for what grows while one looks. */
@@ -55,15 +61,26 @@ export function percent(part) {
   return `${shown >= 99.9 && shown < 100 ? shown.toFixed(2) : shown === 100 || shown === 0 ? shown : shown.toFixed(1)} %`;
 }
 
-const clockOf = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clockOf = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const minuteOf = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const dayOf = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const dayOf = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 
 export const clock = (at) => clockOf.format(new Date(at));
 export const minute = (at) => minuteOf.format(new Date(at));
 export const day = (at) => dayOf.format(new Date(at));
 
 /** The time of day, with the day where it is not of these hours. */
-export const moment = (at, now = Date.now()) => (Math.abs(now - new Date(at)) < 43200000 ? clock(at) : day(at));
+export const moment = (at, now = Date.now()) =>
+  Math.abs(now - new Date(at)) < 43200000 ? clock(at) : day(at);
 
 export const plural = (n, word, words = `${word}s`) => `${count(n)} ${n === 1 ? word : words}`;

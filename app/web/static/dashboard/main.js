@@ -2,19 +2,21 @@
 
 import { Alerts, urgency } from "./alerts.js";
 import { Anomalies } from "./anomalies.js";
+import { Attempts } from "./attempts.js";
 import { Cache } from "./cache.js";
 import { closeDialogs } from "./dialogs.js";
 import { byId, mark, say, show } from "./dom.js";
 import { clock, roughly } from "./format.js";
+import { Jobs } from "./jobs.js";
 import { Rates } from "./rates.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
-import { Attempts, Jobs, Workers } from "./tables.js";
 import { Theme } from "./theme.js";
 import { Tiles } from "./tiles.js";
 import { later } from "./time.js";
 import { Webhooks } from "./webhooks.js";
+import { Workers } from "./workers.js";
 
 const AGAIN_MS = 3_000;
 
@@ -22,7 +24,12 @@ const session = new Session();
 const store = new Store();
 const stream = new Stream(session);
 const alerts = new Alerts(store, session);
-const polled = [new Rates(store, session), new Webhooks(store, session), new Anomalies(store, session), new Cache(session)];
+const polled = [
+  new Rates(store, session),
+  new Webhooks(store, session),
+  new Anomalies(store, session),
+  new Cache(session),
+];
 new Theme(byId("theme"));
 new Tiles(store);
 new Attempts(store);
@@ -38,7 +45,10 @@ async function begin() {
   } catch (error) {
     if (!("status" in error)) throw error;
     askToSignIn(`${error.message} Trying again …`);
-    later((error.retryAfter ?? 0) * 1000 || AGAIN_MS, () => session.isSignedIn || byId("username").value || begin());
+    later(
+      (error.retryAfter ?? 0) * 1000 || AGAIN_MS,
+      () => session.isSignedIn || byId("username").value || begin(),
+    );
   }
 }
 
@@ -61,7 +71,12 @@ function enter() {
 
 byId("sign-in-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const [username, password, button, error] = ["username", "password", "sign-in-button", "sign-in-error"].map(byId);
+  const [username, password, button, error] = [
+    "username",
+    "password",
+    "sign-in-button",
+    "sign-in-error",
+  ].map(byId);
   if (button.disabled) return;
   if (!username.value || !password.value) {
     say(error, "Both a user name and a password are needed.");
@@ -101,7 +116,12 @@ session.addEventListener("ended", (event) => {
 
 stream.addEventListener("message", ({ detail: message }) => {
   store.take(message);
-  if (message.type === "snapshot") alerts.load().catch(() => stream.state.name === "live" && later(AGAIN_MS, () => alerts.load().catch(() => {})));
+  if (message.type === "snapshot")
+    alerts
+      .load()
+      .catch(
+        () => stream.state.name === "live" && later(AGAIN_MS, () => alerts.load().catch(() => {})),
+      );
 });
 
 let tick = null;
@@ -132,9 +152,15 @@ function tell(state) {
   mark(banner, "data-tone", state.name === "away" ? "critical" : "warning");
   if (state.name === "away") {
     const wait = Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000));
-    say(banner, `No connection since ${clock(state.since)}. ${state.reason} ${wait ? `Trying again in ${roughly(wait)}.` : "Trying again."}`);
+    say(
+      banner,
+      `No connection since ${clock(state.since)}. ${state.reason} ${wait ? `Trying again in ${roughly(wait)}.` : "Trying again."}`,
+    );
   } else if (state.name === "database") {
-    say(banner, `Redis is away. Nothing is lost: figures and news come from the database, every ${state.beat} s.`);
+    say(
+      banner,
+      `Redis is away. Nothing is lost: figures and news come from the database, every ${state.beat} s.`,
+    );
   }
   show(banner, state.name === "away" || state.name === "database");
 }

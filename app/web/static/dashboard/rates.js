@@ -45,7 +45,13 @@ export class Rates {
           el(
             "label",
             {},
-            el("input", { type: "radio", name, value: span, checked: span === this.#span, onchange: () => this.#choose(span) }),
+            el("input", {
+              type: "radio",
+              name,
+              value: span,
+              checked: span === this.#span,
+              onchange: () => this.#choose(span),
+            }),
             el("span", {}, span),
           ),
         ),

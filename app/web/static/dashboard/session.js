@@ -156,7 +156,9 @@ async function send(method, path, { body, token } = {}) {
   if (answer.status === 204) return null;
   const found = await answer.json().catch(() => null);
   if (answer.ok) return found;
-  const faults = Object.entries(found?.errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`);
+  const faults = Object.entries(found?.errors ?? {}).map(
+    ([field, messages]) => `${field}: ${messages.join(" ")}`,
+  );
   throw new ApiError(
     answer.status,
     [found?.detail ?? `The server answered ${answer.status}.`, ...faults].join(" "),

@@ -25,7 +25,7 @@ export class Store {
 
   clear() {
     this.metrics = null;
-      this.alerts = new Map();
+    this.alerts = new Map();
     /** Ids of alerts whose deliveries have changed since their counts were asked for. */
     this.uncounted = new Set();
     this.webhooks = new Map();
@@ -50,7 +50,10 @@ export class Store {
     this.#isWaiting = true;
     const wait = Math.max(0, this.#drawnAt + DRAW_EVERY_MS - performance.now());
     // A page that nobody sees gets no frames.
-    setTimeout(() => (document.hidden ? this.#draw() : requestAnimationFrame(() => this.#draw())), wait);
+    setTimeout(
+      () => (document.hidden ? this.#draw() : requestAnimationFrame(() => this.#draw())),
+      wait,
+    );
   }
 
   #draw() {
@@ -76,7 +79,8 @@ export class Store {
     const there = new Set(data.alerts.map((one) => one.id));
     const oldest = Math.min(...there, Infinity);
     // Older ones that are open may still be; newer ones that are not in it are gone.
-    for (const id of this.alerts.keys()) if (id >= oldest || there.size === 0) this.alerts.delete(id);
+    for (const id of this.alerts.keys())
+      if (id >= oldest || there.size === 0) this.alerts.delete(id);
     for (const one of data.alerts) this.alerts.set(one.id, one);
     this.webhooks = new Map(data.webhooks.map((one) => [one.id, one]));
     this.deliveries = data.deliveries.slice(0, KEPT_DELIVERIES);
@@ -136,7 +140,10 @@ export class Store {
 
   #delivery(data) {
     if (this.alerts.has(data.alert_id)) this.uncounted.add(data.alert_id);
-    this.deliveries = [data, ...this.deliveries.filter((one) => one.id !== data.id)].slice(0, KEPT_DELIVERIES);
+    this.deliveries = [data, ...this.deliveries.filter((one) => one.id !== data.id)].slice(
+      0,
+      KEPT_DELIVERIES,
+    );
     this.touch("deliveries");
   }
 
@@ -162,7 +169,8 @@ export class Store {
 
   #anomaly(data) {
     this.anomalies.set(data.id, data);
-    if (this.anomalies.size > KEPT_ANOMALIES) this.anomalies.delete(Math.min(...this.anomalies.keys()));
+    if (this.anomalies.size > KEPT_ANOMALIES)
+      this.anomalies.delete(Math.min(...this.anomalies.keys()));
     this.touch("anomalies");
   }
 }

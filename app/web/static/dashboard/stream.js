@@ -78,7 +78,8 @@ export class Stream extends EventTarget {
       ({ ticket } = await this.#session.api("/auth/ws-ticket", { method: "POST" }));
     } catch (error) {
       // One that is still there goes on; when it ends, another is asked for.
-      if (attempt === this.#attempt && this.#isRunning && this.#socket === null) this.#comeBack(error.message, error.retryAfter);
+      if (attempt === this.#attempt && this.#isRunning && this.#socket === null)
+        this.#comeBack(error.message, error.retryAfter);
       return;
     }
     if (attempt !== this.#attempt || !this.#isRunning) return;
@@ -165,7 +166,8 @@ export class Stream extends EventTarget {
   }
 
   #say(state) {
-    if (state.name === this.state.name && state.name !== "away" && state.beat === this.state.beat) return;
+    if (state.name === this.state.name && state.name !== "away" && state.beat === this.state.beat)
+      return;
     this.state = state;
     this.dispatchEvent(new CustomEvent("state", { detail: state }));
   }

@@ -1,8 +1,8 @@
 // The figures at a glance, and the one sentence above them.
 
-import { Sparkline } from "./chart.js";
 import { byId, el, mark, say } from "./dom.js";
 import { count, figure, milliseconds, plural, roughly } from "./format.js";
+import { Sparkline } from "./sparkline.js";
 import { serverNow } from "./time.js";
 import { urgency } from "./alerts.js";
 
@@ -15,7 +15,8 @@ const TILES = [
     label: "Open alerts",
     value: (m) => count((m.alerts.pending ?? 0) + (m.alerts.acknowledged ?? 0)),
     note: (m) => (m.alerts.pending ? `${count(m.alerts.pending)} pending` : "none pending"),
-    tone: (m, store) => (urgency(store).isCritical ? "critical" : m.alerts.pending ? "warning" : "ok"),
+    tone: (m, store) =>
+      urgency(store).isCritical ? "critical" : m.alerts.pending ? "warning" : "ok",
   },
   {
     name: "webhooks",
@@ -44,7 +45,10 @@ const TILES = [
     name: "rate",
     label: "Delivered a second",
     value: (m) => figure(m.deliveries_per_second.delivered),
-    note: (m) => (m.deliveries_per_second.failed ? `${figure(m.deliveries_per_second.failed)} failed` : "none failed"),
+    note: (m) =>
+      m.deliveries_per_second.failed
+        ? `${figure(m.deliveries_per_second.failed)} failed`
+        : "none failed",
     tone: (m) => (m.deliveries_per_second.failed ? "warning" : "plain"),
     line: "delivered",
   },
@@ -52,7 +56,10 @@ const TILES = [
     name: "latency",
     label: "Latency p95",
     value: (m) => milliseconds(m.delivery_latency_ms.p95),
-    note: (m) => (m.delivery_latency_ms.count ? `p50 ${milliseconds(m.delivery_latency_ms.p50)}` : "nothing in a minute"),
+    note: (m) =>
+      m.delivery_latency_ms.count
+        ? `p50 ${milliseconds(m.delivery_latency_ms.p50)}`
+        : "nothing in a minute",
     tone: () => "plain",
     line: "p95",
   },
@@ -61,12 +68,21 @@ const TILES = [
 const all = (counts) => Object.values(counts).reduce((sum, one) => sum + one, 0);
 
 const sick = ({ unavailable = 0, degraded = 0, unknown = 0 }) =>
-  [unavailable && `${count(unavailable)} unavailable`, degraded && `${count(degraded)} degraded`, unknown && `${count(unknown)} not checked`]
+  [
+    unavailable && `${count(unavailable)} unavailable`,
+    degraded && `${count(degraded)} degraded`,
+    unknown && `${count(unknown)} not checked`,
+  ]
     .filter(Boolean)
     .join(", ");
 
 const held = ({ closed = 0, half_open = 0, paced = 0 }) =>
-  [closed + half_open && `${plural(closed + half_open, "gate")} closed`, paced && `${count(paced)} paced`].filter(Boolean).join(", ");
+  [
+    closed + half_open && `${plural(closed + half_open, "gate")} closed`,
+    paced && `${count(paced)} paced`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 
 export class Tiles {
   #store;
@@ -75,8 +91,19 @@ export class Tiles {
   constructor(store) {
     this.#store = store;
     this.#made = TILES.map((tile) => {
-      const parts = { value: el("strong", {}, "–"), note: el("span", { class: "tile-note soft" }), spark: tile.line ? new Sparkline() : null };
-      parts.root = el("li", { class: "tile", "data-tile": tile.name }, el("span", { class: "tile-label" }, tile.label), parts.value, parts.note, parts.spark?.svg ?? "");
+      const parts = {
+        value: el("strong", {}, "–"),
+        note: el("span", { class: "tile-note soft" }),
+        spark: tile.line ? new Sparkline() : null,
+      };
+      parts.root = el(
+        "li",
+        { class: "tile", "data-tile": tile.name },
+        el("span", { class: "tile-label" }, tile.label),
+        parts.value,
+        parts.note,
+        parts.spark?.svg ?? "",
+      );
       return [tile, parts];
     });
     byId("tiles").replaceChildren(...this.#made.map(([, parts]) => parts.root));
@@ -111,14 +138,18 @@ function headline(store, metrics) {
   const dead = metrics.workers.filter((one) => !one.is_alive).length;
   const facts = [
     pending && `${plural(pending, "alert")} ${pending === 1 ? "waits" : "wait"} for somebody`,
-    metrics.webhooks.unavailable && `${plural(metrics.webhooks.unavailable, "webhook")} unavailable`,
+    metrics.webhooks.unavailable &&
+      `${plural(metrics.webhooks.unavailable, "webhook")} unavailable`,
     metrics.webhooks.degraded && `${plural(metrics.webhooks.degraded, "webhook")} degraded`,
-    metrics.queue.oldest_due_seconds > LATE_SECONDS && `a delivery has been due for ${roughly(metrics.queue.oldest_due_seconds)}`,
+    metrics.queue.oldest_due_seconds > LATE_SECONDS &&
+      `a delivery has been due for ${roughly(metrics.queue.oldest_due_seconds)}`,
     dead && `${plural(dead, "worker")} silent`,
     metrics.anomalies_open && `${plural(metrics.anomalies_open, "anomaly", "anomalies")} going on`,
   ].filter(Boolean);
   if (facts.length === 0) {
-    return store.isLoaded && all(metrics.webhooks) === 0 ? ["plain", "Ready. There is no webhook yet."] : ["ok", "All is well."];
+    return store.isLoaded && all(metrics.webhooks) === 0
+      ? ["plain", "Ready. There is no webhook yet."]
+      : ["ok", "All is well."];
   }
   const text = `${facts.join(", ")}.`;
   const tone = isCritical || metrics.webhooks.unavailable ? "critical" : "warning";

@@ -115,6 +115,9 @@ const WORDS = {
 };
 
 /** A name in words; one that is not known here with blanks in place of its underscores. */
-export const inWords = (name) => (name === null || name === undefined ? "" : (WORDS[name] ?? String(name).replaceAll("_", " ")));
+export const inWords = (name) =>
+  name === null || name === undefined ? "" : (WORDS[name] ?? String(name).replaceAll("_", " "));
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+export const stateOf = (webhook) => (webhook.is_active ? webhook.health_status : "inactive");
