@@ -7,7 +7,7 @@ import { clock, count, moment, plural, roughly } from "./format.js";
 import { age, later, serverNow } from "./time.js";
 
 const SHOWN = 100;
-const NEW_MS = 8_000;
+const FEW = 5;
 const COUNT_SOON_MS = 500;
 const COUNT_EVERY_MS = 5_000;
 const SNOOZES = [
@@ -24,6 +24,7 @@ export class Alerts {
   #session;
   #list = byId("alerts-list");
   #known = null;
+  #standsOut = new Set();
   #counting = null;
   #countedAt = 0;
 
@@ -106,14 +107,16 @@ export class Alerts {
 
   /** What is new since the last time, for those who do not see it. Not what was there at first. */
   #announce(shown) {
-    const pending = shown.filter((one) => one.status === "pending");
-    if (this.#known !== null) {
-      const fresh = pending.filter((one) => !this.#known.has(one.id));
-      if (fresh.length === 1)
-        say(byId("news"), `New ${fresh[0].severity} alert: ${fresh[0].title}`);
-      else if (fresh.length > 1)
-        say(byId("news"), `${fresh.length} new alerts. The most urgent: ${fresh[0].title}`);
+    const isFirst = this.#known === null;
+    const fresh = isFirst
+      ? []
+      : shown.filter((one) => one.status === "pending" && !this.#known.has(one.id));
+    if (fresh.length === 1) say(byId("news"), `New ${fresh[0].severity} alert: ${fresh[0].title}`);
+    else if (fresh.length > 1) {
+      say(byId("news"), `${fresh.length} new alerts. The most urgent: ${fresh[0].title}`);
     }
+    // Where all is new, nothing stands out.
+    this.#standsOut = new Set(fresh.length > FEW ? [] : fresh.map((one) => one.id));
     this.#known = new Set([...(this.#known ?? []), ...shown.map((one) => one.id)]);
   }
 
@@ -138,7 +141,7 @@ export class Alerts {
       ),
       part.actions,
     );
-    if (age(alert.created_at) * 1000 < NEW_MS) row.classList.add("is-new");
+    if (this.#standsOut.has(alert.id)) row.classList.add("is-new");
     return row;
   }
 
