@@ -130,7 +130,7 @@ def _play(ws: Any, webhooks: int, per_second: int) -> None:
             while told < (time.monotonic() - begun) * per_second:
                 told += 1
                 kind = KINDS[told % len(KINDS)]
-                ws.send(_message(kind, told, MAKERS[kind](1000 + told)))
+                ws.send(_message(kind, told, MAKERS[kind](1000 + told)))  # type: ignore[no-untyped-call]
             time.sleep(0.02)
         time.sleep(max(0.0, begun + second + 1 - time.monotonic()))
 
@@ -163,7 +163,7 @@ def _server(webhooks: int, per_second: int) -> Flask:
     def api(path: str) -> tuple[Any, int]:
         return (answers[path], 200) if path in answers else ({"detail": "not here"}, 404)
 
-    @sock.route("/api/v1/ws/dashboard")
+    @sock.route("/api/v1/ws/dashboard")  # type: ignore[untyped-decorator]
     def stream(ws: Any) -> None:
         # Until the page is closed.
         with suppress(OSError, ConnectionClosed):

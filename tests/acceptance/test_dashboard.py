@@ -122,8 +122,8 @@ def somebody(client: Client, role: str) -> str:
 # Signing in
 
 
-def test_a_wrong_password_is_said(screen: Screen) -> None:
-    screen.sign_in(password="wrong")
+def test_a_wrong_password_is_said(client: Client, screen: Screen) -> None:
+    screen.sign_in(somebody(client, "viewer"), "wrong")
     expect(screen["#sign-in-error"]).to_contain_text("password")
     expect(screen["#app"]).to_be_hidden()
 
@@ -150,6 +150,21 @@ def test_a_reload_stays_signed_in_and_another_tab_does_not(
     other = signed_in.context.new_page()
     other.goto(f"{system.url}/")
     expect(other.locator("#sign-in")).to_be_visible()
+
+
+def test_a_tab_that_was_duplicated_leaves_the_login_to_the_first(
+    signed_in: Screen, system: System
+) -> None:
+    """It has the refresh token too; used twice, that would end the login of both."""
+    token = signed_in.page.evaluate("sessionStorage['tocsin.refresh']")
+    other = signed_in.context.new_page()
+    other.goto(f"{system.url}/")
+    other.evaluate("token => { sessionStorage['tocsin.refresh'] = token; }", token)
+    other.reload()
+    expect(other.locator("#sign-in")).to_be_visible()
+    assert other.evaluate("sessionStorage.length") == 0
+    signed_in.page.reload()
+    signed_in.until_live()
 
 
 def test_tokens_are_renewed_before_they_end(screen: Screen) -> None:

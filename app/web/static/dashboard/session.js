@@ -8,6 +8,8 @@ const ALMOST_OVER_MS = 30_000;
 const RENEW_AT = 0.8;
 const AGAIN_MS = 5_000;
 const PATIENCE_MS = 30_000;
+// A page that is loaded again waits for what it was before to be gone.
+const CLAIM_MS = 2_000;
 
 export class ApiError extends Error {
   /** `status` is 0 when nobody answered. */
@@ -30,6 +32,7 @@ export class Session extends EventTarget {
   #endsAt = 0;
   #renewing = null;
   #timer = null;
+  #letGo = null;
   user = null;
 
   get isSignedIn() {
@@ -44,6 +47,7 @@ export class Session extends EventTarget {
   /** Throws ApiError. */
   async signIn(username, password) {
     this.#take(await send("POST", "/auth/login", { body: { username, password } }));
+    await this.#claim();
     this.user = await this.api("/auth/me");
   }
 
@@ -51,6 +55,10 @@ export class Session extends EventTarget {
   async resume() {
     this.#refresh ??= recall();
     if (this.#refresh === null) return false;
+    if (!(await this.#claim())) {
+      this.#forget();
+      return false;
+    }
     try {
       await this.#renew();
       this.user = await this.api("/auth/me");
@@ -82,6 +90,26 @@ export class Session extends EventTarget {
     }
     await this.#renew();
     return send(method, path, { body, token: this.#access });
+  }
+
+  /**
+   * Whether no other tab has this login. A tab that was duplicated has the refresh token too, and
+   * used twice it would end the login of both. Where the page is not served securely, nobody knows.
+   */
+  #claim() {
+    if (this.#letGo !== null || navigator.locks === undefined) return true;
+    const options = { signal: AbortSignal.timeout(CLAIM_MS) };
+    return new Promise((answer) => {
+      const hold = () => {
+        answer(true);
+        return new Promise((letGo) => {
+          this.#letGo = letGo;
+        });
+      };
+      navigator.locks
+        .request(`tocsin.${loginOf(this.#refresh)}`, options, hold)
+        .catch(() => answer(false));
+    });
   }
 
   /** Once for all who ask at the same time: a refresh token is good for one use. */
@@ -130,7 +158,8 @@ export class Session extends EventTarget {
 
   #forget() {
     clearTimeout(this.#timer);
-    this.#access = this.#refresh = this.user = null;
+    this.#letGo?.();
+    this.#access = this.#refresh = this.#letGo = this.user = null;
     this.#endsAt = 0;
     remember(null);
   }
@@ -180,5 +209,15 @@ function remember(token) {
     else sessionStorage.setItem(KEPT, token);
   } catch {
     // Without storage a reload asks for the password again.
+  }
+}
+
+/** The id of the login that a token belongs to. */
+function loginOf(token) {
+  try {
+    const claims = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(claims)).sid;
+  } catch {
+    return "";
   }
 }
