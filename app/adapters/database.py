@@ -53,8 +53,9 @@ class View:
 _COMMIT_AND_SAY_XID = b"SELECT pg_current_xact_id_if_assigned()::text::bigint; COMMIT"
 SNAPSHOT = "pg_current_snapshot()::text, now()"
 _SNAPSHOT = text(f"SELECT {SNAPSHOT}")
-# The server goes, comes, or takes no more connections.
-_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
+# The server goes, comes, or takes no more connections; or it lost patience with a process of ours
+# that got no processor in the middle of a transaction (25P03).
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300", "25P03")
 
 
 def is_away(error: BaseException) -> bool:

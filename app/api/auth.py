@@ -12,7 +12,7 @@ from app.api.openapi import Blueprint
 from app.api.schemas.auth import LoginSchema, MeSchema, RefreshSchema, TicketSchema, TokensSchema
 from app.domain.access import Principal
 from app.errors import Conflict, Unauthenticated
-from app.services.accounts import sign_in
+from app.services.accounts import require_password, who_claims
 from app.services.live import tickets
 from app.services.tokens import revoke
 from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE
@@ -37,7 +37,8 @@ def _tokens(user_id: int, role: str, session_id: str) -> dict[str, Any]:
 def login(credentials: dict[str, str]) -> dict[str, Any]:
     """Sign in with username and password."""
     with deps().reading() as session:
-        user = sign_in(session, credentials["username"], credentials["password"])
+        claimed = who_claims(session, credentials["username"])
+    user = require_password(claimed, credentials["password"])
     return _tokens(user.id, user.role, uuid.uuid4().hex)
 
 

@@ -96,16 +96,17 @@ def _change_directly(username: str, password: str) -> None:
 
     from app.deps import build
     from app.errors import NotFound
-    from app.services.accounts import change_user, find_user
+    from app.services.accounts import change_user, find_user, with_password_hash
     from app.settings import MIN_PASSWORD_CHARS
 
     if len(password) < MIN_PASSWORD_CHARS:
         raise Failure(Exit.FAILED, f"A password has {MIN_PASSWORD_CHARS} characters at least.")
     deps = build(resolved_settings())
+    changes = with_password_hash({"password": password})
     try:
         with deps.unit_of_work() as work:
             found = find_user(work.session, username)
-            change_user(work.session, work.now, found.id, {"password": password})
+            change_user(work.session, work.now, found.id, changes)
     except NotFound:
         raise Failure(Exit.NOT_FOUND, f"There is no user called {username}.") from None
     except OperationalError as error:
