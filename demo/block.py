@@ -19,24 +19,22 @@ def told(settings: Settings) -> str:
     flower = f"http://127.0.0.1:{settings.flower_port}/{settings.flower_url_prefix}".rstrip("/")
     folder = _short(settings.data_dir)
     command = _short(Path(sys.executable).with_name("tocsin"))
-    login = shlex.quote(f"@{folder}/run/login.json")
-    token = (
-        f"TOKEN=$(curl -sS -H 'Content-Type: application/json' -d {login} {url}/api/v1/auth/login"
-        " | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])')"
-    )
-    ask = f'curl -sS -H "Authorization: Bearer $TOKEN" {url}/api/v1'
+    places = [
+        (f"{url}/", "the dashboard, with the login above"),
+        (flower, "Flower: which task ran where, with the same login"),
+        (f"{url}/api/docs", "every route, to try out"),
+        (receiver_url(), "what its webhooks have received"),
+    ]
+    width = max(len(place) for place, _what in places)
+    ask = 'curl -sS -H "Authorization: Bearer $TOKEN"'
+    questions = ("webhooks?health_status=unavailable", "anomalies?limit=3", "alerts/1/explain")
     return "\n".join(
         [
             "",
-            "The demo is running: within a minute everything below is alive.",
-            f"  {url}/          the dashboard; sign in as {settings.admin_username}",
-            f"  {flower}           the workers and their tasks, with the same login",
-            f"  {url}/api/docs  every route, to try out",
-            f"  {receiver_url()}           what its webhooks have received",
-            "What is wrong, why somebody was told, and what is unusual:",
-            f"  {token}",
-            f"  {ask}/webhooks?health_status=unavailable; {ask}/anomalies?limit=3",
-            f"  {ask}/deliveries?status=retrying",
+            "The demo is running; within a minute all of it is alive.",
+            *(f"  {place:<{width}}  {what}" for place, what in places),
+            "Who is down, what is unusual, and why somebody was told (TOKEN as above):",
+            *(f"  {ask} '{url}/api/v1/{question}'" for question in questions),
             "From the terminal:",
             f"  DATA_DIR={shlex.quote(str(folder))} {command} top",
         ]

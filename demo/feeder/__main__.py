@@ -15,13 +15,14 @@ from demo.feeder.furnish import ImportFailed, furnish
 from demo.feeder.incidents import Incidents
 from demo.feeder.metrics import Metrics
 from demo.feeder.people import People
-from demo.feeder.readers import DeadLetters, Wallboard
+from demo.feeder.readers import DeadLetters, Wallboards
 from demo.feeder.shift import Shift
 from demo.feeder.turns import go_round
 from demo.secrets import Secrets
 
 LOOK_EVERY_SECONDS = 0.5
 AGAIN_AFTER_FAILURE_SECONDS = 5.0
+WALLBOARDS = ("wallboard, office", "wallboard, hall", "wallboard, night shift")
 
 log = logging.getLogger("demo.feeder")
 
@@ -47,7 +48,7 @@ def main() -> int:
         incidents.turn,
         Shift(people.person("omar", time.monotonic)).turn,
         Alertmanager(people.machine("alertmanager")).turn,
-        Wallboard(people.machine("wallboard", "viewer", fresh=False)).turn,
+        Wallboards([people.machine(name, "viewer", fresh=False) for name in WALLBOARDS]).turn,
         DeadLetters(people.machine("dead letters")).turn,
     ]
     go_round(life, threading.Event())

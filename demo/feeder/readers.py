@@ -1,5 +1,6 @@
-"""Who looks at Tocsin all day: a wallboard that reads lists, and who counts what failed."""
+"""Who looks at Tocsin all day: wallboards that read lists, and who counts what failed."""
 
+from collections.abc import Sequence
 from itertools import cycle
 
 from app.cli.client import Api
@@ -7,26 +8,28 @@ from app.cli.client import Api
 LISTS = (
     "/alerts",
     "/webhooks",
-    "/alerts",
+    "/routing-rules",
     "/deliveries",
-    "/webhooks",
     "/anomalies",
+    "/silences",
     "/baselines",
     "/jobs",
 )
-READ_EVERY_SECONDS = 1.5
+READ_EVERY_SECONDS = 2.0
 REVIEW_EVERY_SECONDS = 45.0
 
 
-class Wallboard:
-    """`api` takes what the cache has."""
+class Wallboards:
+    """One in each of several rooms, all with the same lists in turn, from what the cache has."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, apis: Sequence[Api]) -> None:
+        self._apis = apis
         self._lists = cycle(LISTS)
 
     def turn(self) -> float:
-        self._api.get(next(self._lists))
+        path = next(self._lists)
+        for api in self._apis:
+            api.get(path)
         return READ_EVERY_SECONDS
 
 

@@ -1,7 +1,7 @@
 """What the company measures: the same number for the same operation and time, in every run.
 
-A daily wave, quieter weekends, and noise that moves slowly, so that one sample in two minutes and
-one in five seconds look alike.
+A daily wave, quieter weekends, and noise that is the same for all samples of a minute, so that one
+sample in two minutes and one in five seconds look alike.
 """
 
 import math
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-KNOT_SECONDS = 600
-NOISE = 0.05
-JITTER = 0.004
+KNOT_SECONDS = 3600
+NOISE = 0.06
+DRIFT = 0.02
+JITTER = 0.003
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Shape:
 
 SHAPES: Mapping[str, Shape] = {
     "checkout.latency": Shape(180.0, "ms", 0.25, 0.9),
-    "orders.rate": Shape(240.0, "per_minute", 0.45, 0.7),
+    "orders.rate": Shape(240.0, "per_minute", 0.3, 0.8),
     "search.latency": Shape(85.0, "ms", 0.2, 0.95, peak_hour=11.0),
-    "mail.queue": Shape(40.0, "messages", 0.3, 0.6, peak_hour=9.0),
+    "mail.queue": Shape(40.0, "messages", 0.2, 0.8, peak_hour=9.0),
 }
 
 
@@ -41,14 +42,22 @@ def value(operation: str, at: float) -> float:
     hour = moment.hour + moment.minute / 60 + moment.second / 3600
     day = 1 + shape.wave * math.cos(2 * math.pi * (hour - shape.peak_hour) / 24)
     week = shape.weekend if moment.weekday() >= 5 else 1.0
-    noise = 1 + NOISE * _slow(operation, at) + JITTER * _chance(operation, int(at))
+    noise = (
+        1
+        + NOISE * _chance(operation, f"minute {at // 60:.0f}")
+        + DRIFT * _drift(operation, at)
+        + JITTER * _chance(operation, int(at))
+    )
     return round(shape.base * day * week * noise, 3)
 
 
-def _slow(operation: str, at: float) -> float:
+def _drift(operation: str, at: float) -> float:
     """Between a random number and the next, a knot apart."""
     knot, rest = divmod(at, KNOT_SECONDS)
-    before, after = _chance(operation, f"k{knot:.0f}"), _chance(operation, f"k{knot + 1:.0f}")
+    before, after = (
+        _chance(operation, f"knot {knot:.0f}"),
+        _chance(operation, f"knot {knot + 1:.0f}"),
+    )
     return before + (after - before) * rest / KNOT_SECONDS
 
 
@@ -60,7 +69,7 @@ def _chance(operation: str, what: object) -> float:
 # What goes wrong, in turns: by which factor each operation is off.
 EPISODES: Sequence[Mapping[str, float]] = (
     # Checkout is slow, and orders stay away.
-    {"checkout.latency": 3.2, "orders.rate": 0.4},
+    {"checkout.latency": 3.2, "orders.rate": 0.25},
     {"search.latency": 2.8},
     {"mail.queue": 6.0},
 )

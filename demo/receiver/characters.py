@@ -1,7 +1,7 @@
 """How webhooks in the field behave, by the paths of the sample.
 
-A character is asked once for each request, with the seconds since the receiver began; it has a
-lock's protection, and keeps what it must remember.
+A character is asked once for each request, one at a time, with the seconds since the receiver
+began; it keeps what it must remember.
 """
 
 import random
@@ -70,11 +70,12 @@ class Limiting(Steady):
 
 
 class Away(Steady):
-    """Down at first for `down_seconds`, then up for `up_seconds`, and so on."""
+    """Down for `down_seconds` from the first request on, then up for `up_seconds`, and so on."""
 
     def __init__(self, down_seconds: float, up_seconds: float) -> None:
         super().__init__(0.02, 0.08)
         self._down, self._period = down_seconds, down_seconds + up_seconds
+        self._began_at: float | None = None
 
     def check(self, at: float) -> Answer:
         return Answer(None) if self._is_down(at) else super().check(at)
@@ -83,11 +84,14 @@ class Away(Steady):
         return Answer(None) if self._is_down(at) else super().message(at)
 
     def _is_down(self, at: float) -> bool:
-        return at % self._period < self._down
+        if self._began_at is None:
+            self._began_at = at
+        return (at - self._began_at) % self._period < self._down
 
 
 def characters() -> dict[str, Character]:
     """By path. Those behind the gateway go with it, which Tocsin knows by `depends_on`."""
+    europe = Away(down_seconds=120.0, up_seconds=240.0)
     return {
         "/on-call-pager": Steady(0.01, 0.05),
         "/operations-log": Steady(0.002, 0.01),
@@ -95,9 +99,9 @@ def characters() -> dict[str, Character]:
         "/ticket-system": Steady(0.9, 2.2),
         "/mail-relay": Flaky(0.03, 0.12),
         "/status-page": Limiting(most_messages=3, per_seconds=12.0),
-        "/eu-gateway": Away(120.0, 240.0),
-        "/eu-warehouse": Away(120.0, 240.0),
-        "/eu-billing": Away(120.0, 240.0),
+        "/eu-gateway": europe,
+        "/eu-warehouse": europe,
+        "/eu-billing": europe,
         "/old-pager": Steady(0.01, 0.03, status=410),
         "/data-lake": Steady(0.05, 0.2, status=500),
         "/crm-sync": Steady(0.02, 0.06, status=422),
