@@ -45,6 +45,8 @@ def settle(launch: LaunchSettings, port: int) -> Mapping[str, str]:
             f"{data_dir} holds a Tocsin that is not the demo's, which would fill it with made-up"
             " alerts. Give the demo a folder of its own, or none: make demo DATA_DIR=.data/demo"
         )
+    if port in (launch.port, launch.flower_port):
+        raise NotHere(f"DEMO_PORT is {port}, as is PORT or FLOWER_PORT. Give each its own.")
     _require_free(port)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     mark.write_text(MARK_TEXT, encoding="utf-8")

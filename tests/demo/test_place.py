@@ -64,3 +64,10 @@ def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(NotHere, match=f"port {port}.*make demo DEMO_PORT={port + 1}"):
             settle(load_launch_settings(), port)
     assert not Path(".data").exists()
+
+
+def test_a_port_that_is_taken_by_tocsin_itself_is_named() -> None:
+    launch = load_launch_settings()
+    for port in (launch.port, launch.flower_port):
+        with pytest.raises(NotHere, match="Give each its own"):
+            settle(launch, port)
