@@ -66,7 +66,7 @@ def _chance(operation: str, what: object) -> float:
     return random.Random(f"{operation}/{what}").gauss(0, 1)
 
 
-# What goes wrong, in turns: by which factor each operation is off.
+# What goes wrong, in turns: by which factor each operation is off at first.
 EPISODES: Sequence[Mapping[str, float]] = (
     # Checkout is slow, and orders stay away.
     {"checkout.latency": 3.2, "orders.rate": 0.25},
@@ -75,12 +75,16 @@ EPISODES: Sequence[Mapping[str, float]] = (
 )
 EPISODE_SECONDS = 720.0
 CALM_SECONDS = 1080.0
+WORSE_A_MINUTE = 0.35
+LEAST_FACTOR = 0.02
 
 
 def factor(operation: str, seconds: float, first: int = 0) -> float:
     """By which a value is off, so many seconds after an episode began, the one of number `first`;
-    1 is not at all.
+    1 is not at all. It gets worse from minute to minute, but never below nothing.
     """
     number, into = divmod(seconds, EPISODE_SECONDS + CALM_SECONDS)
-    episode = EPISODES[(first + int(number)) % len(EPISODES)]
-    return episode.get(operation, 1.0) if into < EPISODE_SECONDS else 1.0
+    at_first = EPISODES[(first + int(number)) % len(EPISODES)].get(operation, 1.0)
+    if into >= EPISODE_SECONDS:
+        return 1.0
+    return max(LEAST_FACTOR, 1 + (at_first - 1) * (1 + WORSE_A_MINUTE * into / 60))

@@ -35,6 +35,8 @@ def test_values_are_the_same_in_every_run_and_alike_within_a_minute() -> None:
 def test_an_episode_is_off_by_much_and_ends() -> None:
     name = "checkout.latency"
     assert factor(name, 0) == EPISODES[0][name] > 2
+    assert factor(name, 60) > factor(name, 0)
+    assert 0 < factor("orders.rate", EPISODE_SECONDS - 1) < factor("orders.rate", 0) < 1
     assert factor(name, EPISODE_SECONDS) == 1
     turn = EPISODE_SECONDS + CALM_SECONDS
     assert factor(name, turn) == 1  # another one's
