@@ -3,10 +3,10 @@
 import logging
 import signal
 import sys
-import threading
 import time
 import urllib.request
 from types import FrameType
+from typing import NoReturn
 
 from app.cli.exits import Failure
 from app.settings import load_settings
@@ -27,7 +27,7 @@ WALLBOARDS = ("wallboard, office", "wallboard, hall", "wallboard, night shift")
 log = logging.getLogger("demo.feeder")
 
 
-def main() -> int:
+def main() -> NoReturn:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # At once: nothing here is half done that the next run would not do again.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,8 +51,7 @@ def main() -> int:
         Wallboards([people.machine(name, "viewer", fresh=False) for name in WALLBOARDS]).turn,
         DeadLetters(people.machine("dead letters")).turn,
     ]
-    go_round(life, threading.Event())
-    return 0
+    go_round(life)
 
 
 def _await_ready(url: str) -> None:
@@ -71,7 +70,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except (Failure, ImportFailed) as error:
         # The supervisor starts it again, and what was done is not done twice.
         log.error("%s", error)

@@ -2,10 +2,10 @@
 
 import heapq
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from typing import NoReturn
 
 from app.cli.exits import Failure
 
@@ -16,11 +16,12 @@ AGAIN_AFTER_FAILURE_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-def go_round(turns: Sequence[Turn], stopping: threading.Event) -> None:
-    """Until it is to stop. A turn that Tocsin refuses, or doesn't answer, is tried again later."""
+def go_round(turns: Sequence[Turn]) -> NoReturn:
+    """For ever. A turn that Tocsin refuses, or doesn't answer, is tried again later."""
     order = count()
     agenda = [(time.monotonic(), next(order), turn) for turn in turns]
-    while not stopping.wait(max(0.0, agenda[0][0] - time.monotonic())):
+    while True:
+        time.sleep(max(0.0, agenda[0][0] - time.monotonic()))
         _due_at, _order, turn = heapq.heappop(agenda)
         try:
             pause = turn()
