@@ -3,12 +3,15 @@
 Lines carry an `action`: a short stable name to search for.
 """
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -24,16 +27,30 @@ _SECRET_TEXTS = re.compile(
     r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
     re.IGNORECASE,
 )
+# What a secret is recognised by, in lower case: without any of these there is none to look for.
+_HINTS = ("=", "://", "bearer", "whsec_", "tsk_", "eyj")
+# Names of fields are those that the code has, but for what clients send in maps.
+NAMES_KNOWN = 1024
 
 
 def redact(text: str) -> str:
     """The text without tokens, signing secrets, keys and passwords in URLs."""
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
     return _SECRET_TEXTS.sub(lambda found: (found["head"] or found["user"] or "") + REDACTED, text)
 
 
+@lru_cache(NAMES_KNOWN)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
+
+
 def _clean(name: str, value: Any) -> Any:
-    if _SECRET_NAMES.search(name):
+    if _is_secret(name):
         return REDACTED
+    if isinstance(value, str):
+        return redact(value)
     if isinstance(value, Mapping):
         return {redact(str(key)): _clean(str(key), inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -46,6 +63,14 @@ def _clean(name: str, value: Any) -> Any:
 
 def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {name: _clean(name, value) for name, value in event.items()}
+
+
+def _as_json(event: EventDict, **_options: Any) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:
+        # Half of a surrogate pair, or a number beyond 64 bits.
+        return json.dumps(event, ensure_ascii=False)
 
 
 def configure(level: str, style: Literal["json", "console"], process: str) -> None:
@@ -65,7 +90,7 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
         cache_logger_on_first_use=True,
     )
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_as_json)
         if style == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
