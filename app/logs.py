@@ -65,6 +65,24 @@ def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {name: _clean(name, value) for name, value in event.items()}
 
 
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Formats our own events without making another record of each, as the parent would: a
+    request's line would take twice as long."""
+
+    def __init__(self, shared: list[Processor], final: list[Processor]) -> None:
+        meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        super().__init__(foreign_pre_chain=shared, processors=[meta, *final])
+        self._final = final
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not isinstance(record.msg, dict):
+            return super().format(record)
+        event: Any = record.msg
+        for process in self._final:
+            event = process(None, record.levelname, event)
+        return str(event)
+
+
 def _as_json(event: EventDict, **_options: Any) -> str:
     try:
         return orjson.dumps(event).decode()
@@ -95,16 +113,13 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     final: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         # Here, because a renderer of its own would come after the redaction, and show locals.
         structlog.processors.format_exc_info,
         _redact_event,
         renderer,
     ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
-    )
+    handler.setFormatter(_Formatter(shared, final))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

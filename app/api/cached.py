@@ -5,7 +5,7 @@ time whether it still is the one (304); `Age` says how old it is. A request with
 no-cache` has it read from the database.
 """
 
-from flask import Response, request
+from flask import Response, g, request
 
 from app.api.context import deps, wants_fresh
 from app.services.queries.query import Arguments, Query
@@ -21,6 +21,7 @@ STALE_WARNING = '110 tocsin "Response is Stale"'
 def answer(query: Query, arguments: Arguments) -> Response:
     """The response for a query: 200, or 304 where the client has it already. Raises NotFound."""
     found = deps().reader.get(query, arguments, fresh=wants_fresh())
+    g.from_cache = query, arguments  # for app.api.short_way
     entry = found.entry
     headers = {
         "ETag": entry.etag,

@@ -153,6 +153,12 @@ class Blueprint(SmorestBlueprint):
 
     ARGUMENTS_PARSER = StrictParser()
 
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """As flask-smorest's. A class would be made an instance of at each request, which takes
+        as long as to read one."""
+        made = schema() if isinstance(schema, type) else schema
+        return super().arguments(made, **options)
+
 
 class DocumentedApi(Api):
     """The document, with the one error shape; errors themselves are app.api.errors' business."""
