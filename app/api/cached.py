@@ -7,6 +7,7 @@ no-cache` has it read from the database.
 
 from flask import Response, g, request
 
+from app.adapters.cache.entry import Answer
 from app.api.context import deps, wants_fresh
 from app.services.queries.query import Arguments, Query
 
@@ -23,16 +24,22 @@ def answer(query: Query, arguments: Arguments) -> Response:
     found = deps().reader.get(query, arguments, fresh=wants_fresh())
     g.from_cache = query, arguments  # for app.api.short_way
     entry = found.entry
-    headers = {
-        "ETag": entry.etag,
-        "Cache-Control": KEEP_AND_ASK,
-        "Age": str(int(found.age)),
-    }
-    if found.is_stale:
-        headers["Warning"] = STALE_WARNING
+    headers = headers_of(found)
     if _has_already(entry.etag):
         return Response(status=304, headers=headers)
     return Response(entry.body, 200, headers, mimetype="application/json")
+
+
+def headers_of(found: Answer) -> list[tuple[str, str]]:
+    """What is said of an answer beside it."""
+    headers = [
+        ("ETag", found.entry.etag),
+        ("Cache-Control", KEEP_AND_ASK),
+        ("Age", str(int(found.age))),
+    ]
+    if found.is_stale:
+        headers.append(("Warning", STALE_WARNING))
+    return headers
 
 
 def _has_already(etag: str) -> bool:

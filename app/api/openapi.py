@@ -9,7 +9,7 @@ from cachebox import LRUCache
 from flask import Flask, Request, request
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import RAISE, ValidationError
+from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -99,6 +99,17 @@ class StrictParser(FlaskParser):
     def handle_error(self, error: Any, *arguments: Any, **named: Any) -> NoReturn:
         super().handle_error(error, *arguments, **named)
         raise BadRequest  # the parent always raises
+
+
+def read_query(environ: dict[str, Any], schema: Schema) -> dict[str, Any] | None:
+    """What the query string of a request says, as its view would be told; None where a view is not
+    even called, since it is wrong."""
+    try:
+        proxy = Blueprint.ARGUMENTS_PARSER.load_querystring(Request(environ), schema)
+        found: dict[str, Any] = schema.load(proxy, unknown=RAISE)
+    except ValidationError:
+        return None
+    return found
 
 
 def read_bulk_json(req: Request) -> Any:
