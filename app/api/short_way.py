@@ -225,7 +225,7 @@ def _raise_what_failed() -> None:
 
 
 def _is_plain(environ: Environ) -> bool:
-    return environ["REQUEST_METHOD"] == "GET" and not any(name in environ for name in UNUSUAL)
+    return environ["REQUEST_METHOD"] == "GET" and not any(map(environ.get, UNUSUAL))
 
 
 def _may_be_kept(asked: str) -> bool:
