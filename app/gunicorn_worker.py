@@ -25,7 +25,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 return what_next
 
     def _may_stay(self) -> bool:
-        return self.alive and 2 * self.nr_conns <= self.cfg.threads
+        return bool(self.alive and 2 * self.nr_conns <= self.cfg.threads)
 
 
 def _asks_soon(conn: Any) -> bool:
@@ -34,4 +34,4 @@ def _asks_soon(conn: Any) -> bool:
         return True
     poll = select.poll()
     poll.register(conn.sock, select.POLLIN)
-    return bool(poll.poll(WAIT_MS))
+    return len(poll.poll(WAIT_MS)) > 0

@@ -128,7 +128,7 @@ class ShortWay:
         route = self._lists.get(path)
         if route is None or route.schema is None or not _may_be_kept(asked):
             return None
-        arguments = read_query(environ, route.schema)
+        arguments = read_query(asked, route.schema)
         if arguments is None:
             return None
         address = _Address(route, route.query.key(arguments), arguments)
