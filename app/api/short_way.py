@@ -122,10 +122,10 @@ class ShortWay:
 
     def _address(self, environ: Environ) -> _Address | None:
         path, asked = environ["PATH_INFO"], environ["QUERY_STRING"]
-        known = self._addresses.get((path, asked))
+        known: _Address | None = self._addresses.get((path, asked))
         if known is not None:
             return known
-        route = self._lists.get(path)
+        route: _Route | None = self._lists.get(path)
         if route is None or route.schema is None or not _may_be_kept(asked):
             return None
         arguments = read_query(asked, route.schema)
@@ -140,7 +140,7 @@ class ShortWay:
     ) -> bytes | None:
         began = time.perf_counter()
         route, reader = address.route, self._deps.reader
-        token = self._tokens.get(environ.get("HTTP_AUTHORIZATION", ""))
+        token: _Token | None = self._tokens.get(environ.get("HTTP_AUTHORIZATION", ""))
         if token is None or token.expires_at <= time.time():
             return None
         principal = reader.at_hand(PRINCIPAL, token.key)

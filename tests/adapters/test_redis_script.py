@@ -45,7 +45,7 @@ def test_everybody_gets_his_own_answer(echo: RedisScript) -> None:
             value = b"%d" % number
             assert echo(who, value) == who + b" " + value
 
-    at_once(*[lambda who=b"%d" % one: ask_often(who) for one in range(16)])  # type: ignore[misc]
+    at_once(*[lambda who=b"%d" % one: ask_often(who) for one in range(16)])
 
 
 def test_a_server_that_forgot_the_script_is_told_it(servers: Servers, echo: RedisScript) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jwt
@@ -66,13 +66,18 @@ def ask(app: Flask, token: str, query: str) -> tuple[int, Mapping[str, str], byt
     """As gunicorn does: a test client of Flask's says more of a request than a client would."""
     environ = create_environ("/api/v1/alerts", query_string=query)
     environ = {name: value for name, value in environ.items() if name != "CONTENT_LENGTH"}
-    said: list[Any] = []
-    body = app(
-        environ | {"HTTP_AUTHORIZATION": f"Bearer {token}", "REMOTE_ADDR": "127.0.0.1"},
-        lambda status, headers, _error=None: said.extend((status, headers)),
-    )
-    whole = b"".join(body)
-    return int(said[0].split()[0]), dict(said[1]), whole
+    said: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(
+        status: str, headers: list[tuple[str, str]], _error: Any = None
+    ) -> Callable[[bytes], object]:
+        said.append((status, headers))
+        return lambda _body: None
+
+    given = {"HTTP_AUTHORIZATION": f"Bearer {token}", "REMOTE_ADDR": "127.0.0.1"}
+    whole = b"".join(app(environ | given, start_response))
+    ((status, headers),) = said
+    return int(status.split()[0]), dict(headers), whole
 
 
 def left(headers: Mapping[str, str]) -> int:
