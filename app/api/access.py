@@ -231,20 +231,28 @@ def who_presents(token: str) -> Principal:
     if claims.get("type") != wanted:
         raise Unauthenticated(f"This is no {wanted} token.")
     g.token_claims = claims
-    found = _user(int(claims["sub"]), claims["jti"], claims["sid"])
+    found = _user(token_arguments(claims))
     return replace(found, expires_at=datetime.fromtimestamp(claims["exp"], UTC))
 
 
-def _user(user_id: int, token_id: str, session_id: str) -> Principal:
+def token_arguments(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """What `PRINCIPAL` is asked with for a token of these claims."""
+    return {
+        "user_id": int(claims["sub"]),
+        "token_id": claims["jti"],
+        "session_id": claims["sid"],
+    }
+
+
+def _user(token: Mapping[str, Any]) -> Principal:
     """Who a good token speaks for, as the database says; to read, as it said a moment ago.
 
     While it is away, who was let in lately still is, to what the cache has: for as long as a
     revocation may take to be heard of, or longer where it would be heard of otherwise.
     """
-    given = {"user_id": user_id, "token_id": token_id, "session_id": session_id}
     is_exact = request.method not in READS or wants_fresh()
     try:
-        answer = deps().reader.get(PRINCIPAL, given, fresh=is_exact)
+        answer = deps().reader.get(PRINCIPAL, token, fresh=is_exact)
     except NotFound as error:
         if request.endpoint == REFRESH_ENDPOINT:
             with deps().unit_of_work() as work:
@@ -253,7 +261,14 @@ def _user(user_id: int, token_id: str, session_id: str) -> Principal:
     if answer.is_stale:
         _check_still_trusted(answer)
     found = orjson.loads(answer.entry.body)
-    return Principal("user", found["id"], found["name"], Role(found["role"]), session_id, token_id)
+    return Principal(
+        "user",
+        found["id"],
+        found["name"],
+        Role(found["role"]),
+        token["session_id"],
+        token["token_id"],
+    )
 
 
 def _check_still_trusted(answer: Answer) -> None:
