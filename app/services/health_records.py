@@ -1,6 +1,6 @@
 """Recording checks: the health, the history, the rollup, and what is told, in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from app.services.dependencies import hurry, lock_dependencies, reconcile
 from app.services.health_alerts import end_state_alerts
 from app.services.health_checks import CheckResult
 from app.services.health_news import certificate_news, tell_of_certificate, tell_of_state
-from app.services.health_rollups import FINEST, Added, add_to_minute
+from app.services.health_rollups import ADD_TO_MINUTE, FINEST
 from app.services.maintenance import is_in_maintenance, maintenance_windows
 from app.services.traffic import recovered
 from models import WebhookHealth
@@ -29,7 +29,7 @@ SOON_SECONDS = 5
 
 # Whoever changed the interval meanwhile wants a check by the new one, so that one is due at once.
 _RECORD = text(
-    """
+    f"""
     WITH said AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:intervals AS int[]),
@@ -74,9 +74,9 @@ _RECORD = text(
             confirms, http_status, latency, error, health_status, in_maintenance, dns, connect,
             tls, first_byte
         FROM done
-    )
+    ), rolled_up AS ({ADD_TO_MINUTE})
     SELECT webhook_id, is_blocked FROM done
-    """
+    """  # noqa: S608 - only constants in it
 )
 
 
@@ -96,10 +96,43 @@ class _Record(NamedTuple):
             self.result.health.status is _DOWN
         )
 
+    def has_news(self, now: datetime) -> bool:
+        """Whether anything follows from it but to be recorded."""
+        result, check = self.result, self.result.check
+        return (
+            self.decision is not None
+            or check.health.status is not result.health.status
+            or self.flapping != check.flapping
+            or certificate_news(result, now) is not None
+        )
+
 
 _DOWN, _UNKNOWN = HealthStatus.UNAVAILABLE, HealthStatus.UNKNOWN
 _CALM, _WAIT_FOR_PARENT = FlapReason.CALM, CheckDecision.WAIT_FOR_PARENT
 _NO_TIMINGS = (None, None, None, None, None)
+_COLUMNS: Sequence[tuple[str, Callable[[Iterable[Any]], str]]] = (
+    ("ids", number_array),
+    ("tokens", word_array),
+    ("intervals", number_array),
+    ("next", time_array),
+    ("statuses", word_array),
+    ("failures", number_array),
+    ("slow", number_array),
+    ("successes", number_array),
+    ("outcomes", word_array),
+    ("reasons", word_array),
+    ("decisions", word_array),
+    ("confirms", text_array),
+    ("maintenance", number_array),
+    ("http_statuses", number_array),
+    ("latencies", number_array),
+    ("errors", text_array),
+    ("certificates", time_array),
+    ("dns", number_array),
+    ("connect", number_array),
+    ("tls", number_array),
+    ("first_byte", number_array),
+)
 
 
 def record(
@@ -123,22 +156,10 @@ def record(
     ]
     if any(one.shakes_others for one in records):
         lock_dependencies(session)
-    blocked = _write(session, records)
+    blocked = _write(session, now, records)
     heard = [one for one in records if blocked.get(one.result.check.webhook_id) is False]
-    add_to_minute(
-        session,
-        bucket_of(now, FINEST),
-        [
-            Added(
-                one.result.check.webhook_id,
-                one.result.verdict.outcome,
-                one.result.latency_ms,
-                one.in_maintenance,
-            )
-            for one in heard
-        ],
-    )
-    _follow_up(session, now, events, heard, retry_schedule)
+    if any(one.has_news(now) for one in heard):
+        _follow_up(session, now, events, heard, retry_schedule)
     decisions = {one.result.check.webhook_id: one.decision for one in records}
     return {
         webhook_id: CheckDecision.PARENT_UNAVAILABLE if is_blocked else decisions[webhook_id]
@@ -169,37 +190,46 @@ def _confirmed(result: CheckResult) -> str | None:
     return f"{first.verdict.reason}: {shown}"
 
 
-def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
+def _row(one: _Record) -> tuple[Any, ...]:
+    """What is said of it, in the order of `_RECORD`."""
+    result, decision, _flapping, in_maintenance, next_check_at = one
+    check, verdict, health, _, http_status, latency, error, timings, expires_at, _first = result
+    dns, connect, tls, first_byte, _total = timings or _NO_TIMINGS
+    return (
+        check.webhook_id,
+        check.lease_token,
+        check.plan.interval_seconds,
+        next_check_at,
+        *health,
+        *verdict,
+        decision,
+        _confirmed(result),
+        in_maintenance,
+        http_status,
+        latency,
+        error,
+        expires_at,
+        dns,
+        connect,
+        tls,
+        first_byte,
+    )
+
+
+def _write(session: Session, now: datetime, records: Sequence[_Record]) -> dict[int, bool]:
     """The webhooks that were recorded, and whether each is blocked."""
-    results = [one.result for one in records]
-    timings = [one.timings or _NO_TIMINGS for one in results]
-    dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
+    columns = zip(*map(_row, records), strict=True)
     by_index(session)
     done = session.execute(
         _RECORD,
         {
-            "ids": number_array(one.check.webhook_id for one in results),
-            "tokens": word_array(one.check.lease_token for one in results),
-            "intervals": number_array(one.check.plan.interval_seconds for one in results),
-            "next": time_array(one.next_check_at for one in records),
-            "statuses": word_array(one.health.status for one in results),
-            "failures": number_array(one.health.failures for one in results),
-            "slow": number_array(one.health.slow for one in results),
-            "successes": number_array(one.health.successes for one in results),
-            "outcomes": word_array(one.verdict.outcome for one in results),
-            "reasons": word_array(one.verdict.reason for one in results),
-            "decisions": word_array(one.decision for one in records),
-            "confirms": text_array(_confirmed(one) for one in results),
-            "maintenance": number_array(one.in_maintenance for one in records),
-            "http_statuses": number_array(one.http_status for one in results),
-            "latencies": number_array(one.latency_ms for one in results),
-            "errors": text_array(one.error for one in results),
-            "certificates": time_array(one.certificate_expires_at for one in results),
-            "dns": number_array(dns),
-            "connect": number_array(connect),
-            "tls": number_array(tls),
-            "first_byte": number_array(first_byte),
+            "minute": bucket_of(now, FINEST),
             "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
+            # Where none has a value, `unnest` makes up for them.
+            **{
+                name: "{}" if column.count(None) == len(column) else as_array(column)
+                for (name, as_array), column in zip(_COLUMNS, columns, strict=True)
+            },
         },
     )
     return {row[0]: row[1] for row in done.all()}
