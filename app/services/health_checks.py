@@ -198,7 +198,8 @@ def judge_response(check: Check, response: Response) -> CheckResult:
     verdict = _judge(check, response)
     if check.is_blocked:
         return _result(check, verdict, Health(), None, response)
-    after = advance(check.health, verdict.outcome, check.policy)
+    policy = check.plan.policy
+    after = advance(check.health, verdict.outcome, policy)
     decision = _CONFIRM if goes_down(check.health, after) else None
     return _result(check, verdict, after, decision, response)
 
@@ -220,14 +221,8 @@ def confirm(first: CheckResult, response: Response) -> CheckResult:
 
 
 def _judge(check: Check, response: Response) -> CheckVerdict:
-    return judge(
-        check.policy,
-        response.status,
-        response.failure,
-        response.latency_ms,
-        response.body,
-        response.headers,
-    )
+    status, latency_ms, failure, _error, _retry, body, _timings, _expiry, headers = response
+    return judge(check.plan.policy, status, failure, latency_ms, body, headers)
 
 
 def _result(
@@ -238,15 +233,16 @@ def _result(
     response: Response,
     first: CheckResult | None = None,
 ) -> CheckResult:
+    status, latency_ms, _failure, error, _retry, _body, timings, expires_at, _headers = response
     return CheckResult(
         check,
         verdict,
         health,
         decision,
-        response.status,
-        response.latency_ms,
-        response.error,
-        response.timings,
-        response.certificate_expires_at,
+        status,
+        latency_ms,
+        error,
+        timings,
+        expires_at,
         first,
     )

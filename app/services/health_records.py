@@ -81,13 +81,15 @@ _RECORD = text(
 
 
 class _Record(NamedTuple):
-    """A result with what follows from it; `decision` None: nothing was decided."""
+    """A result with what follows from it; `decision` None: nothing was decided. `is_calm`: the
+    health is as it was, nobody waits for it to stay so, and the webhook is not blocked."""
 
     result: CheckResult
     decision: CheckDecision | None
     flapping: Flapping
     in_maintenance: bool
     next_check_at: datetime
+    is_calm: bool
 
     @property
     def shakes_others(self) -> bool:
@@ -97,13 +99,11 @@ class _Record(NamedTuple):
         )
 
     def has_news(self, now: datetime) -> bool:
-        """Whether anything follows from it but to be recorded."""
-        result, check = self.result, self.result.check
+        """Whether anything can follow from it but that it is recorded."""
         return (
-            self.decision is not None
-            or check.health.status is not result.health.status
-            or self.flapping != check.flapping
-            or certificate_news(result, now) is not None
+            not self.is_calm
+            or self.decision is not None
+            or certificate_news(self.result, now) is not None
         )
 
 
@@ -152,9 +152,9 @@ def record(
     windows = maintenance_windows(session, now)
     records = [
         _record_of(one, now, is_in_maintenance(windows, one.check.webhook_id, one.check.name))
-        for one in sorted(results, key=lambda one: one.check.webhook_id)
+        for one in sorted(results, key=_webhook_id)
     ]
-    if any(one.shakes_others for one in records):
+    if any(one.shakes_others for one in records if not one.is_calm):
         lock_dependencies(session)
     blocked = _write(session, now, records)
     heard = [one for one in records if blocked.get(one.result.check.webhook_id) is False]
@@ -167,18 +167,24 @@ def record(
     }
 
 
+def _webhook_id(result: CheckResult) -> int:
+    return result.check.webhook_id
+
+
 def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Record:
-    check, decision = result.check, result.decision
+    check, decision, flapping = result.check, result.decision, result.check.flapping
     before, after = check.health.status, result.health.status
-    changed = before is not after and before is not _UNKNOWN and after is not _UNKNOWN
-    flapping, flap = check.flapping, _CALM
-    if changed or flapping.times or flapping.since:
-        flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
-    told = news(before, after, flap, is_blocked=check.is_blocked)
+    is_calm = not (before is not after or flapping.times or flapping.since or check.is_blocked)
+    if not is_calm:
+        changed = before is not after and before is not _UNKNOWN and after is not _UNKNOWN
+        flap = _CALM
+        if changed or flapping.times or flapping.since:
+            flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
+        decision = news(before, after, flap, is_blocked=check.is_blocked) or decision
     next_at = next_check(check.webhook_id, check.plan.interval_seconds, check.due_at, now)
     if decision is _WAIT_FOR_PARENT:
         next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
-    return _Record(result, told or decision, flapping, in_maintenance, next_at)
+    return _Record(result, decision, flapping, in_maintenance, next_at, is_calm)
 
 
 def _confirmed(result: CheckResult) -> str | None:
@@ -192,7 +198,7 @@ def _confirmed(result: CheckResult) -> str | None:
 
 def _row(one: _Record) -> tuple[Any, ...]:
     """What is said of it, in the order of `_RECORD`."""
-    result, decision, _flapping, in_maintenance, next_check_at = one
+    result, decision, _flapping, in_maintenance, next_check_at, _is_calm = one
     check, verdict, health, _, http_status, latency, error, timings, expires_at, _first = result
     dns, connect, tls, first_byte, _total = timings or _NO_TIMINGS
     return (

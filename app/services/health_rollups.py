@@ -232,4 +232,4 @@ def _rollup_of(columns: Sequence[Any]) -> CheckRollup:
     parts = [] if sketch is None else [bytes(sketch)]
     if latencies:
         parts.append(sketch_of(latencies))
-    return CheckRollup(*counts, merge_sketches(parts) if parts else None)
+    return CheckRollup._make((*counts, merge_sketches(parts) if parts else None))
