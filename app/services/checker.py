@@ -116,8 +116,12 @@ class Checker:
         self._report["failed"] += sum(one.verdict.outcome is CheckOutcome.FAILED for one in results)
 
     def _exchange(self, room: int) -> int:
-        """In one transaction, record what has finished and claim as many checks as there is room
-        for; how many those are. Their leases last from when it is committed: it is short."""
+        """In one transaction, record what has finished, and claim as many checks as there is room
+        for; how many those are.
+
+        In this order: to claim is to pass over what others hold, so nobody waits for anybody while
+        these are held.
+        """
         checks: list[Check] = []
         if not self._finished and room <= 0:
             return 0
