@@ -265,9 +265,12 @@ def by_index(session: Session) -> None:
     they are asked for.
 
     For statements that take a few hundred rows by their ids: the planner would read a table of
-    twenty thousand for them.
+    twenty thousand for them. Raises OperationalError for whatever the driver raises.
     """
-    session.execute(text(BY_INDEX))
+    try:
+        driver_of(session).execute(BY_INDEX)
+    except psycopg.Error as error:
+        raise OperationalError("a setting", None, error) from error
 
 
 def driver_of(session: Session) -> "psycopg.Connection[Any]":
