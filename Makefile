@@ -17,6 +17,10 @@ help: ## this list
 run: $(VENV)/bin/tocsin ## start everything in the foreground; Ctrl-C stops it
 	@$(RUN) -m app.cli run
 
+.PHONY: demo
+demo: $(VENV)/bin/tocsin ## the same, full of life, on data of its own; Ctrl-C stops it
+	@$(RUN) -m demo
+
 .PHONY: test
 test: $(VENV)/.dev $(VENV)/bin/tocsin ## the whole test suite, against real PostgreSQL and Redis
 	@$(RUN) -m tests

@@ -21,6 +21,7 @@ from app.adapters.guard import Guard
 from app.adapters.queue import HintQueue, Message
 from app.adapters.quick_redis import QuickRedis
 from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event, JobRequested
+from app.services.audit import acting
 from app.services.back_pressure import BackPressure
 from app.services.cache_reports import Reporter
 from app.services.intake import Intake
@@ -78,7 +79,7 @@ class Deps:
         Listeners are best effort: whatever they miss, somebody's polling finds.
         """
         with self.database.session() as session:
-            now = self.database.now(session)
+            now = self.database.now(session, acting())
             work = Work(session, now)
             yield work
         for event in dict.fromkeys(work.events):

@@ -3,12 +3,15 @@
 Lines carry an `action`: a short stable name to search for.
 """
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -24,16 +27,30 @@ _SECRET_TEXTS = re.compile(
     r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
     re.IGNORECASE,
 )
+# What a secret is recognised by, in lower case: without any of these there is none to look for.
+_HINTS = ("=", "://", "bearer", "whsec_", "tsk_", "eyj")
+# Names of fields are those that the code has, but for what clients send in maps.
+NAMES_KNOWN = 1024
 
 
 def redact(text: str) -> str:
     """The text without tokens, signing secrets, keys and passwords in URLs."""
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
     return _SECRET_TEXTS.sub(lambda found: (found["head"] or found["user"] or "") + REDACTED, text)
 
 
+@lru_cache(NAMES_KNOWN)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAMES.search(name) is not None
+
+
 def _clean(name: str, value: Any) -> Any:
-    if _SECRET_NAMES.search(name):
+    if _is_secret(name):
         return REDACTED
+    if isinstance(value, str):
+        return redact(value)
     if isinstance(value, Mapping):
         return {redact(str(key)): _clean(str(key), inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -46,6 +63,32 @@ def _clean(name: str, value: Any) -> Any:
 
 def _redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {name: _clean(name, value) for name, value in event.items()}
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Formats our own events without making another record of each, as the parent would: a
+    request's line would take twice as long."""
+
+    def __init__(self, shared: list[Processor], final: list[Processor]) -> None:
+        meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        super().__init__(foreign_pre_chain=shared, processors=[meta, *final])
+        self._final = final
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not isinstance(record.msg, dict):
+            return super().format(record)
+        event: Any = record.msg
+        for process in self._final:
+            event = process(None, record.levelname, event)
+        return str(event)
+
+
+def _as_json(event: EventDict, **_options: Any) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:
+        # Half of a surrogate pair, or a number beyond 64 bits.
+        return json.dumps(event, ensure_ascii=False)
 
 
 def configure(level: str, style: Literal["json", "console"], process: str) -> None:
@@ -65,21 +108,18 @@ def configure(level: str, style: Literal["json", "console"], process: str) -> No
         cache_logger_on_first_use=True,
     )
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_as_json)
         if style == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     final: list[Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         # Here, because a renderer of its own would come after the redaction, and show locals.
         structlog.processors.format_exc_info,
         _redact_event,
         renderer,
     ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
-    )
+    handler.setFormatter(_Formatter(shared, final))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

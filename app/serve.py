@@ -1,6 +1,7 @@
 """gunicorn's configuration (`gunicorn --config python:app.serve`): numbers, and its own errors."""
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -12,18 +13,21 @@ from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
 
-from app.adapters.garbage import collect_rarely
-from app.api.context import EXTENSION, LIVE
-from app.deps import Deps
-from app.services.live.hub import Hub
-from app.settings import load_settings
+from app.adapters.garbage import collect_later, collect_rarely
+
+collect_later()
+
+from app.api.context import EXTENSION, LIVE  # noqa: E402
+from app.deps import Deps  # noqa: E402
+from app.services.live.hub import Hub  # noqa: E402
+from app.settings import load_settings  # noqa: E402
 
 _settings = load_settings()
 
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 
 bind = f"{_host}:{_settings.port}"
-worker_class = "gthread"
+worker_class = "app.gunicorn_worker.Worker"
 workers = _settings.web_concurrency
 threads = _settings.web_threads
 
@@ -49,6 +53,12 @@ control_socket_disable = True
 
 # What of a body is left unread when a request is refused; beyond it gunicorn drops the connection.
 LARGE_BODY_BYTES = 64 * 1024
+
+
+def when_ready(_server: object) -> None:
+    """Import what all workers need, once, before they are forked; it opens nothing."""
+    importlib.import_module("app.factory")
+    collect_rarely()
 
 
 def pre_request(_worker: object, request: Any) -> None:

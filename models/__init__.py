@@ -1,8 +1,9 @@
 """The tables, one file an aggregate."""
 
-from models.accounts import ApiKey, TokenRevocation, User, WsTicket
+from models.accounts import ApiKey, FailedLogin, TokenRevocation, User, WsTicket
 from models.alerts import Alert, AlertEvent, IdempotentRequest
 from models.anomalies import Anomaly, DetectorState
+from models.audit import AuditEntry
 from models.base import Base
 from models.baselines import BaselinePartial, BaselineSlot, BaselineVersion, RecalcSchedule
 from models.deliveries import (
@@ -49,6 +50,7 @@ __all__ = [
     "AlertmanagerAlert",
     "Anomaly",
     "ApiKey",
+    "AuditEntry",
     "Base",
     "BaselinePartial",
     "BaselineSlot",
@@ -59,6 +61,7 @@ __all__ = [
     "DeliveryPause",
     "DeliveryRecord",
     "DetectorState",
+    "FailedLogin",
     "FollowUp",
     "GroupNews",
     "HealthRollupProgress",

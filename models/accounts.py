@@ -1,6 +1,6 @@
 """Who may: people, machines' keys, and tokens that count no more."""
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, LargeBinary, Text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import SCHEMA, Base, CreatedAt, Id, Timestamp, UpdatedAt
@@ -74,3 +74,19 @@ class WsTicket(Base):
     token_id: Mapped[str | None] = mapped_column(Text)
     token_expires_at: Mapped[Timestamp | None]
     expires_at: Mapped[Timestamp] = mapped_column(index=True)
+
+
+class FailedLogin(Base):
+    """A login that failed. Of the name there is a digest only: people type passwords there."""
+
+    __tablename__ = "failed_logins"
+    __table_args__ = (
+        Index("ix_failed_logins_name", "name_digest", "at"),
+        Index("ix_failed_logins_address", "address", "at"),
+        {"schema": SCHEMA},
+    )
+
+    id: Mapped[Id]
+    name_digest: Mapped[bytes] = mapped_column(LargeBinary)
+    address: Mapped[str] = mapped_column(Text)
+    at: Mapped[CreatedAt] = mapped_column(index=True)

@@ -187,8 +187,10 @@ class WebhookHealthRollup(Base):
     """The checks of a webhook that fell into one bucket of `resolution` seconds from `at` on.
 
     `checks` are all; `in_maintenance` those of them that a maintenance window covered, which
-    nothing else here counts. `latency_…` and `sketch` are of those that did not fail (null without
-    one); the sketch is a serialised `kll_doubles_sketch` of k = 800.
+    nothing else here counts. `latency_…` are of those that did not fail (null without one).
+    Quantiles are those of `sketch` (a serialised `kll_doubles_sketch` of k = 800) and `latencies`
+    together: a minute, written with each check, keeps the latencies themselves; what is folded
+    keeps a sketch.
 
     There is no foreign key to webhooks, as there is none of the checks.
     """
@@ -211,3 +213,4 @@ class WebhookHealthRollup(Base):
     latency_min_ms: Mapped[float | None] = mapped_column(Float)
     latency_max_ms: Mapped[float | None] = mapped_column(Float)
     sketch: Mapped[bytes | None] = mapped_column(LargeBinary)
+    latencies: Mapped[list[float] | None] = mapped_column(ARRAY(Float))

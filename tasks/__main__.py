@@ -3,12 +3,16 @@
 import socket
 import sys
 
-import beat_schedule
-from tasks.deliver import make_drain
-from tasks.health import make_checker
-from tasks.housekeeping import make_housekeeper
-from tasks.lane import lane_step
-from tasks.worker import celery, settings
+from app.adapters.garbage import collect_later
+
+collect_later()
+
+import beat_schedule  # noqa: E402
+from tasks.deliver import make_drain  # noqa: E402
+from tasks.health import make_checker  # noqa: E402
+from tasks.housekeeping import make_housekeeper  # noqa: E402
+from tasks.lane import lane_step  # noqa: E402
+from tasks.worker import celery, settings  # noqa: E402
 
 RUNNERS = {
     "deliver": make_drain,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.system import ROOT, clean_environment
 
-OURS = ("app", "tasks", "models", "benchmarks", "tests")
+OURS = ("app", "demo", "tasks", "models", "benchmarks", "tests")
 
 
 def python(code: str) -> str:
@@ -89,7 +89,7 @@ def test_nothing_is_called_utils() -> None:
 
 def test_every_source_folder_is_a_package() -> None:
     """A folder without __init__.py is not seen by the contracts."""
-    for folder in ("app", "tasks", "models"):
+    for folder in ("app", "demo", "tasks", "models"):
         for path in (ROOT / folder).rglob("*.py"):
             if path.is_relative_to(ROOT / "models" / "migrations"):
                 continue  # Alembic loads them by their path

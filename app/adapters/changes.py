@@ -4,11 +4,11 @@ Noting takes microseconds and never fails, whatever state Redis is in. While it 
 in bounds; when they were too many, the stream is told that some were lost.
 """
 
-import threading
 from collections.abc import Sequence
 
 import structlog
 
+from app.adapters.background import Background
 from app.adapters.stream import LOST, Stream
 from app.domain.live import Kind
 
@@ -25,54 +25,42 @@ STOP_WITHIN_SECONDS = 2.0
 
 
 class ChangeFeed:
-    """Any thread may note. The sender's thread is started by the first, so after any fork."""
+    """Any thread may note. What waits when it is closed is sent, if Redis is there."""
 
     def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+        self._stream = Stream(redis_url)
         self._waiting: dict[str, dict[int, None]] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._sender = Background(
+            "changes",
+            self._send_all,
+            stop_within_seconds=STOP_WITHIN_SECONDS,
+            debounce_seconds=DEBOUNCE_SECONDS,
+        )
 
     def note(self, kind: Kind, ids: Sequence[int]) -> None:
         """These have changed. Of more than can wait the oldest go, and the stream is told so."""
         if not ids:
             return
-        with self._changed:
+        with self._sender.leaving():
             waiting = self._waiting.setdefault(kind.value, {})
             waiting.update(dict.fromkeys(ids))
             if len(waiting) > MAX_WAITING:
                 self._waiting[kind.value] = dict.fromkeys(list(waiting)[-MAX_WAITING:])
                 if kind not in SAMPLED:
                     self._waiting[LOST] = {0: None}
-            if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._send_all, name="changes", daemon=True)
-                self._thread.start()
-            self._changed.notify()
 
     def _send_all(self) -> None:
-        stream = Stream(self._url)
-        while not self._stopping.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
-            self._stopping.wait(DEBOUNCE_SECONDS)
-            with self._changed:
-                batch, self._waiting = self._waiting, {}
-            try:
-                if batch:
-                    stream.note({kind: list(ids) for kind, ids in batch.items()})
-            except Exception as error:  # whatever it is, a snapshot will make up for it
-                log.warning("changes not told", action="changes_lost", error=str(error))
-                # Whether it arrived, nobody knows. What was noted may be told twice, not never.
-                with self._changed:
+        with self._sender.taking():
+            batch, self._waiting = self._waiting, {}
+        try:
+            self._stream.note({kind: list(ids) for kind, ids in batch.items()})
+        except Exception as error:  # whatever it is, a snapshot will make up for it
+            log.warning("changes not told", action="changes_lost", error=str(error))
+            # Whether it arrived, nobody knows. What was noted may be told twice, not never.
+            if not self._sender.pause(AFTER_ERROR_SECONDS):
+                with self._sender.leaving():
                     self._waiting[LOST] = {0: None}
-                self._stopping.wait(AFTER_ERROR_SECONDS)
-        stream.close()
 
     def close(self) -> None:
-        """What waits is sent if Redis is there."""
-        with self._changed:
-            self._stopping.set()
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(STOP_WITHIN_SECONDS)
+        self._sender.close()
+        self._stream.close()

@@ -52,9 +52,12 @@ class View:
 
 _COMMIT_AND_SAY_XID = b"SELECT pg_current_xact_id_if_assigned()::text::bigint; COMMIT"
 SNAPSHOT = "pg_current_snapshot()::text, now()"
+_NOW = text("SELECT now()")
+_NOW_ACTING = text("SELECT now(), set_config('tocsin.actor', :acting, true)")
 _SNAPSHOT = text(f"SELECT {SNAPSHOT}")
-# The server goes, comes, or takes no more connections.
-_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
+# The server goes, comes, or takes no more connections; or it lost patience with a process of ours
+# that got no processor in the middle of a transaction (25P03).
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300", "25P03")
 
 
 def is_away(error: BaseException) -> bool:
@@ -223,9 +226,13 @@ class Database:
         """See `Questions.ask`."""
         return self._questions.ask(work)
 
-    def now(self, session: Session) -> datetime:
-        """The transaction's time by PostgreSQL's clock, the one that all processes share."""
-        moment: datetime = session.execute(text("SELECT now()")).scalar_one()
+    def now(self, session: Session, acting: str = "") -> datetime:
+        """The transaction's time by PostgreSQL's clock, the one that all processes share.
+
+        `acting` says to the audit log who acts (a JSON object, see migration 0015).
+        """
+        statement, values = (_NOW_ACTING, {"acting": acting}) if acting else (_NOW, {})
+        moment: datetime = session.execute(statement, values).scalars().one()
         if self._clock is not None:
             self._clock.set(moment)
         return moment
@@ -258,9 +265,12 @@ def by_index(session: Session) -> None:
     they are asked for.
 
     For statements that take a few hundred rows by their ids: the planner would read a table of
-    twenty thousand for them.
+    twenty thousand for them. Raises OperationalError for whatever the driver raises.
     """
-    session.execute(text(BY_INDEX))
+    try:
+        driver_of(session).execute(BY_INDEX)
+    except psycopg.Error as error:
+        raise OperationalError("a setting", None, error) from error
 
 
 def driver_of(session: Session) -> "psycopg.Connection[Any]":

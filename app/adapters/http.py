@@ -49,6 +49,14 @@ _ALWAYS = (
     (pycurl.NOSIGNAL, 1),  # libcurl's SIGALRM would hit whatever the main thread does
 )
 
+# What every exchange asks for, looked up once.
+_OK = pycurl.E_OK
+_STATUS, _TOTAL = pycurl.RESPONSE_CODE, pycurl.TOTAL_TIME
+_LOOKED_UP, _CONNECTED = pycurl.NAMELOOKUP_TIME, pycurl.CONNECT_TIME
+_SECURED, _SENT = pycurl.APPCONNECT_TIME, pycurl.PRETRANSFER_TIME
+_ANSWERED = pycurl.STARTTRANSFER_TIME
+_WATCHED = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+
 _FAILURES = {
     pycurl.E_COULDNT_RESOLVE_HOST: Failure.DNS,
     pycurl.E_COULDNT_CONNECT: Failure.CONNECT,
@@ -83,9 +91,11 @@ class _Exchange:
 
     def prepare(self, request: Request, target: Target, tag: Hashable) -> None:
         """Makes the handle ready for `request`, with nothing left of the one before."""
+        method, _, headers, body, timeout, is_fresh, want_certificate, want_headers = request
         self.tag = tag
         self.target = target
         self._started_at = time.monotonic()
+        self._give_up_at = self._started_at + timeout
         self._request = request
         self._lookup_ms = 0.0
         self._body: list[bytes] = []
@@ -98,11 +108,11 @@ class _Exchange:
 
         # What one kind of requests has in common is set once; below, what each has of its own.
         kind = (
-            request.method,
-            request.body is None,
-            request.fresh_connection,
-            request.want_certificate,
-            not request.want_headers,
+            method,
+            body is None,
+            is_fresh,
+            want_certificate,
+            not want_headers,
             target.address is None,
         )
         if kind != self._kind:
@@ -112,11 +122,11 @@ class _Exchange:
         if target.url != self._url:
             setopt(pycurl.URL, target.url)
             self._url = target.url
-        if request.headers != self._headers_sent:
+        if headers != self._headers_sent:
             setopt(pycurl.HTTPHEADER, _header_lines(request))
-            self._headers_sent = request.headers
-        if request.body is not None and request.method != "HEAD":
-            setopt(pycurl.POSTFIELDS, request.body)
+            self._headers_sent = headers
+        if body is not None and method != "HEAD":
+            setopt(pycurl.POSTFIELDS, body)
 
     def _become(self, request: Request) -> None:
         """Makes it a handle for this kind of requests, with nothing left of any other kind."""
@@ -145,7 +155,7 @@ class _Exchange:
     @property
     def seconds_left(self) -> float:
         """Until the deadline."""
-        return self._started_at + self._request.timeout_seconds - time.monotonic()
+        return self._give_up_at - time.monotonic()
 
     def dial(self, addresses: tuple[str, ...] = ()) -> None:
         """Sets what the name resolved to, and the rest of the deadline.
@@ -174,8 +184,8 @@ class _Exchange:
     def response(self, code: int, message: str) -> Response:
         """What came of it, given libcurl's result code and message."""
         getinfo = self.easy.getinfo
-        status = getinfo(pycurl.RESPONSE_CODE)
-        failure = None if code == pycurl.E_OK or self._body_room < 0 else self._failure(code)
+        status = getinfo(_STATUS)
+        failure = None if code == _OK or self._body_room < 0 else self._failure(code)
         error = None
         if failure is not None:
             if failure is Failure.REFUSED:
@@ -183,8 +193,8 @@ class _Exchange:
             elif self._header_room < 0:
                 message = f"The headers of the answer are over {MAX_HEADER_BYTES} bytes."
             error = message[:MAX_ERROR_CHARS]
-        total_ms = self._lookup_ms + getinfo(pycurl.TOTAL_TIME) * 1000
-        request = self._request
+        total_ms = self._lookup_ms + getinfo(_TOTAL) * 1000
+        body = self._body
         return Response(
             # 1xx is no answer yet (RFC 9110, 15.2).
             status if status >= 200 else None,
@@ -192,15 +202,15 @@ class _Exchange:
             failure,
             error,
             self._retry_after,
-            b"".join(self._body),
-            self._timings(total_ms) if request.fresh_connection else None,
+            body[0] if len(body) == 1 else b"".join(body),
+            self._timings(total_ms) if self._request.fresh_connection else None,
             _expiry(getinfo(pycurl.INFO_CERTINFO)) if self._has_certificate else None,
             self._headers,
         )
 
     @property
     def _has_certificate(self) -> bool:
-        return self._request.want_certificate and self._url.startswith("https:")
+        return self._url.startswith("https:") and self._request.want_certificate
 
     def _failure(self, code: int) -> Failure:
         if self._refusal is not None and not self._dialled:
@@ -210,17 +220,17 @@ class _Exchange:
     def _timings(self, total_ms: float) -> Timings:
         """The phases. libcurl counts each from the start, and leaves 0 for a skipped one."""
         getinfo = self.easy.getinfo
-        looked_up = getinfo(pycurl.NAMELOOKUP_TIME)
-        connected = getinfo(pycurl.CONNECT_TIME)
-        secured = getinfo(pycurl.APPCONNECT_TIME)
-        sent = getinfo(pycurl.PRETRANSFER_TIME)
-        answered = getinfo(pycurl.STARTTRANSFER_TIME)
+        looked_up = getinfo(_LOOKED_UP)
+        connected = getinfo(_CONNECTED)
+        secured = getinfo(_SECURED)
+        sent = getinfo(_SENT)
+        answered = getinfo(_ANSWERED)
         return Timings(
-            dns_ms=self._lookup_ms,
-            connect_ms=(connected - looked_up) * 1000 if connected > looked_up else 0.0,
-            tls_ms=(secured - connected) * 1000 if secured > connected else 0.0,
-            first_byte_ms=(answered - sent) * 1000 if answered > sent else 0.0,
-            total_ms=total_ms,
+            self._lookup_ms,
+            (connected - looked_up) * 1000 if connected > looked_up else 0.0,
+            (secured - connected) * 1000 if secured > connected else 0.0,
+            (answered - sent) * 1000 if answered > sent else 0.0,
+            total_ms,
         )
 
     def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> object:
@@ -401,7 +411,7 @@ class Transfers:
     def _watch(self, dialled: socket.SocketType) -> None:
         # The entry lives as long as libcurl's duplicate does, although our own descriptor is
         # closed in a moment: epoll watches the open file, not its number (epoll(7)).
-        self._activity.register(dialled.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        self._activity.register(dialled.fileno(), _WATCHED)
 
     def _nap_seconds(self) -> float:
         """Until libcurl's next timer, and never long.

@@ -4,12 +4,13 @@ A hint only wakes somebody who would look soon anyway, so it may be late or lost
 never hold a request: raising one takes microseconds, whatever state Redis is in.
 """
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from celery import Celery
+
+from app.adapters.background import Background
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ def _redis_of(connection: Any) -> Any:
 
 
 class HintQueue:
-    """One sender thread, started at the first hint, so after any fork."""
+    """Hints that still wait when it is closed are let be."""
 
     def __init__(self, broker_url: str) -> None:
         # A producer of its own, so that whoever hints imports no task.
@@ -63,34 +64,27 @@ class HintQueue:
             | {"socket_timeout": TIMEOUT_SECONDS, "max_retries": 0},
         )
         self._waiting: dict[str, Message] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._sender = Background(
+            "hints",
+            self._send_all,
+            stop_within_seconds=TIMEOUT_SECONDS,
+            debounce_seconds=DEBOUNCE_SECONDS,
+        )
 
     def hint(self, message: Message) -> None:
         """Send soon, once, if the broker is there. Never waits, never fails."""
-        with self._changed:
+        with self._sender.leaving():
             if len(self._waiting) < MAX_WAITING:
                 self._waiting[message.key] = message
-            if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._send_all, name="hints", daemon=True)
-                self._thread.start()
-            self._changed.notify()
 
     def _send_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping.is_set())
-            # Let the rest of a burst arrive; it coalesces by key.
-            if self._stopping.wait(DEBOUNCE_SECONDS):
+        with self._sender.taking():
+            messages = list(self._waiting.values())
+            self._waiting.clear()
+        for message in messages:
+            if self._sender.is_stopping:
                 return
-            with self._changed:
-                messages = list(self._waiting.values())
-                self._waiting.clear()
-            for message in messages:
-                if self._stopping.is_set():
-                    return
-                self._send(message)
+            self._send(message)
 
     def _send(self, message: Message) -> None:
         try:
@@ -109,8 +103,4 @@ class HintQueue:
             log.warning("hint not sent", action="hint_lost", task=message.task, error=str(error))
 
     def close(self) -> None:
-        with self._changed:
-            self._stopping.set()
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(TIMEOUT_SECONDS)
+        self._sender.close()

@@ -14,7 +14,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.adapters.breaker import Breaker
-from app.adapters.quick_redis import REST_SECONDS, quick_options
+from app.adapters.quick_redis import REST_SECONDS
+from app.adapters.redis_script import RedisScript
 
 _HIT = Path(__file__).with_name("rate_limit.lua").read_text()
 
@@ -37,7 +38,7 @@ class RateLimiter:
         self._processes = processes
         self._breaker = Breaker(REST_SECONDS)
         # Both questions, whether and how much, in one script: a request waits for Redis once.
-        self._hit = redis.Redis.from_url(redis_url, **quick_options()).register_script(_HIT)
+        self._hit = RedisScript(redis_url, _HIT, keys=1)
         self._own = MovingWindowRateLimiter(MemoryStorage())
 
     def hit(self, who: str, limit: int) -> Verdict:
@@ -53,11 +54,14 @@ class RateLimiter:
         return self._count_alone(who, max(1, limit // self._processes))
 
     def _count_together(self, who: str, limit: int) -> Verdict:
-        now = time.time()
         allowed, count, oldest = self._hit(
-            [f"tocsin:rate:{who}/{limit}/{self._window}"], [now, self._window, limit]
-        )
-        return self._verdict(bool(allowed), limit, limit - count, float(oldest) + self._window)
+            f"tocsin:rate:{who}/{limit}/{self._window}".encode(),
+            b"%r" % time.time(),
+            b"%d" % self._window,
+            b"%d" % limit,
+        ).split()
+        resets_at = float(oldest) + self._window
+        return self._verdict(allowed == b"1", limit, limit - int(count), resets_at)
 
     def _count_alone(self, who: str, limit: int) -> Verdict:
         item = RateLimitItemPerSecond(limit, self._window)

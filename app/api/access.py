@@ -20,9 +20,12 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from app.adapters.cache.entry import Answer
 from app.api.context import deps, wants_fresh
 from app.domain.access import Principal, Role, may
+from app.domain.audit import Actor
 from app.errors import Forbidden, NotFound, TocsinError, Unauthenticated, Unavailable
 from app.services.api_keys import KEY_PREFIX, find_api_key
+from app.services.audit import act_as
 from app.services.queries.tokens import PRINCIPAL
+from app.services.tokens import end_if_reused
 
 PUBLIC = None
 # The least role that each endpoint asks for.
@@ -36,6 +39,7 @@ ACCESS: dict[str, Role | None] = {
     "auth.logout": Role.VIEWER,
     "auth.me": Role.VIEWER,
     "auth.issue_ws_ticket": Role.VIEWER,
+    "audit.list_entries": Role.ADMIN,
     "users.list_users": Role.ADMIN,
     "users.create_user": Role.ADMIN,
     "users.get_user": Role.ADMIN,
@@ -179,12 +183,15 @@ def identify() -> None:
     """Find out who asks. A failure is kept, so that the rate limit is counted first."""
     g.principal = None
     g.identity_error = None
+    act_as(None)
     if _needed_role() is PUBLIC:
         return
     try:
-        g.principal = _principal()
+        who = g.principal = _principal()
     except TocsinError as error:
         g.identity_error = error
+        return
+    act_as(Actor(who.kind, who.id, who.name, request.remote_addr, g.request_id))
 
 
 def authorize() -> None:
@@ -229,26 +236,44 @@ def who_presents(token: str) -> Principal:
     if claims.get("type") != wanted:
         raise Unauthenticated(f"This is no {wanted} token.")
     g.token_claims = claims
-    found = _user(int(claims["sub"]), claims["jti"], claims["sid"])
+    found = _user(token_arguments(claims))
     return replace(found, expires_at=datetime.fromtimestamp(claims["exp"], UTC))
 
 
-def _user(user_id: int, token_id: str, session_id: str) -> Principal:
+def token_arguments(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """What `PRINCIPAL` is asked with for a token of these claims."""
+    return {
+        "user_id": int(claims["sub"]),
+        "token_id": claims["jti"],
+        "session_id": claims["sid"],
+    }
+
+
+def _user(token: Mapping[str, Any]) -> Principal:
     """Who a good token speaks for, as the database says; to read, as it said a moment ago.
 
     While it is away, who was let in lately still is, to what the cache has: for as long as a
     revocation may take to be heard of, or longer where it would be heard of otherwise.
     """
-    given = {"user_id": user_id, "token_id": token_id, "session_id": session_id}
     is_exact = request.method not in READS or wants_fresh()
     try:
-        answer = deps().reader.get(PRINCIPAL, given, fresh=is_exact)
+        answer = deps().reader.get(PRINCIPAL, token, fresh=is_exact)
     except NotFound as error:
+        if request.endpoint == REFRESH_ENDPOINT:
+            with deps().unit_of_work() as work:
+                end_if_reused(work.session, work.now, token_id, session_id)
         raise Unauthenticated(error.detail) from None
     if answer.is_stale:
         _check_still_trusted(answer)
     found = orjson.loads(answer.entry.body)
-    return Principal("user", found["id"], found["name"], Role(found["role"]), session_id, token_id)
+    return Principal(
+        "user",
+        found["id"],
+        found["name"],
+        Role(found["role"]),
+        token["session_id"],
+        token["token_id"],
+    )
 
 
 def _check_still_trusted(answer: Answer) -> None:

@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import g
+from flask import g, request
 from flask_jwt_extended import create_access_token, create_refresh_token
 
 from app.api.context import deps, principal
@@ -12,9 +12,10 @@ from app.api.openapi import Blueprint
 from app.api.schemas.auth import LoginSchema, MeSchema, RefreshSchema, TicketSchema, TokensSchema
 from app.domain.access import Principal
 from app.errors import Conflict, Unauthenticated
-from app.services.accounts import sign_in
+from app.services import logins
+from app.services.accounts import require_password, who_claims
 from app.services.live import tickets
-from app.services.tokens import revoke
+from app.services.tokens import end_if_reused, revoke
 from app.settings import ACCESS_TOKEN_LIFE, REFRESH_TOKEN_LIFE
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Signing in")
@@ -35,9 +36,23 @@ def _tokens(user_id: int, role: str, session_id: str) -> dict[str, Any]:
 @blueprint.response(200, TokensSchema)
 @blueprint.alt_response(401, description="The username or the password is wrong")
 def login(credentials: dict[str, str]) -> dict[str, Any]:
-    """Sign in with username and password."""
-    with deps().reading() as session:
-        user = sign_in(session, credentials["username"], credentials["password"])
+    """Sign in with username and password.
+
+    After five failures of one name from one address (thirty of one name, sixty from one address)
+    within 15 minutes, attempts are refused unheard: for 15 s, then for twice as long each time.
+    """
+    username, address = credentials["username"], request.remote_addr or ""
+    with deps().unit_of_work() as work:
+        logins.require_hearing(work.session, work.now, username, address)
+        claimed = who_claims(work.session, username)
+    try:
+        user = require_password(claimed, credentials["password"])
+    except Unauthenticated:
+        with deps().unit_of_work() as work:
+            logins.note_failure(work.session, work.now, username, address)
+        raise
+    with deps().unit_of_work() as work:
+        logins.forget_failures(work.session, username, address)
     return _tokens(user.id, user.role, uuid.uuid4().hex)
 
 
@@ -45,13 +60,19 @@ def login(credentials: dict[str, str]) -> dict[str, Any]:
 @blueprint.arguments(RefreshSchema, required=False)
 @blueprint.response(200, TokensSchema)
 def refresh(_body: dict[str, str]) -> dict[str, Any]:
-    """New tokens for a refresh token, which then counts no more."""
+    """New tokens for a refresh token, which then counts no more. Using it again ends the login: it
+    is in two hands.
+    """
     who = principal()
+    token_id, session_id = str(who.token_id), str(who.session_id)
     with deps().unit_of_work() as work:
         expires_at = datetime.fromtimestamp(g.token_claims["exp"], UTC)
-        if not revoke(work.session, str(who.token_id), expires_at):
-            raise Unauthenticated("This token counts no more.")
-    return _tokens(who.id, who.role, str(who.session_id))
+        is_first = revoke(work.session, token_id, expires_at)
+        if not is_first:
+            end_if_reused(work.session, work.now, token_id, session_id)
+    if not is_first:
+        raise Unauthenticated("This token counts no more.")
+    return _tokens(who.id, who.role, session_id)
 
 
 @blueprint.post("/logout")

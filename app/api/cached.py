@@ -5,8 +5,9 @@ time whether it still is the one (304); `Age` says how old it is. A request with
 no-cache` has it read from the database.
 """
 
-from flask import Response, request
+from flask import Response, g, request
 
+from app.adapters.cache.entry import Answer
 from app.api.context import deps, wants_fresh
 from app.services.queries.query import Arguments, Query
 
@@ -21,17 +22,24 @@ STALE_WARNING = '110 tocsin "Response is Stale"'
 def answer(query: Query, arguments: Arguments) -> Response:
     """The response for a query: 200, or 304 where the client has it already. Raises NotFound."""
     found = deps().reader.get(query, arguments, fresh=wants_fresh())
+    g.from_cache = query, arguments  # for app.api.short_way
     entry = found.entry
-    headers = {
-        "ETag": entry.etag,
-        "Cache-Control": KEEP_AND_ASK,
-        "Age": str(int(found.age)),
-    }
-    if found.is_stale:
-        headers["Warning"] = STALE_WARNING
+    headers = headers_of(found)
     if _has_already(entry.etag):
         return Response(status=304, headers=headers)
     return Response(entry.body, 200, headers, mimetype="application/json")
+
+
+def headers_of(found: Answer) -> list[tuple[str, str]]:
+    """What is said of an answer beside it."""
+    headers = [
+        ("ETag", found.entry.etag),
+        ("Cache-Control", KEEP_AND_ASK),
+        ("Age", str(int(found.age))),
+    ]
+    if found.is_stale:
+        headers.append(("Warning", STALE_WARNING))
+    return headers
 
 
 def _has_already(etag: str) -> bool:

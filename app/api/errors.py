@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, jsonify
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from app.adapters.database import is_away
 from app.errors import FieldErrors, TocsinError
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,7 @@ def error_response(status_code: int, detail: str, *, errors: FieldErrors | None 
 def register(app: Flask) -> None:
     app.register_error_handler(TocsinError, _ours)
     app.register_error_handler(HTTPException, _http)
-    for away in (OperationalError, InterfaceError, PoolTimeout):
-        app.register_error_handler(away, _database_away)
+    app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -86,7 +85,7 @@ def _legible(name: str) -> str:
     return name.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
 
 
-def _database_away(error: DBAPIError | PoolTimeout) -> Response:
+def _database_away(error: Exception) -> Response:
     log.warning("the database does not serve", action="database_away", error=str(error))
     response = error_response(503, "The database is away or overloaded. Try again soon.")
     response.headers["Retry-After"] = str(DATABASE_RETRY_AFTER_SECONDS)
@@ -94,5 +93,7 @@ def _database_away(error: DBAPIError | PoolTimeout) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if is_away(error):
+        return _database_away(error)
     log.error("unexpected", action="unexpected_error", exc_info=error)
     return error_response(500, "Something went wrong on our side; the log has it by request_id.")

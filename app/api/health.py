@@ -10,7 +10,7 @@ from app.api.context import deps
 from app.api.openapi import Blueprint
 from app.api.schemas.operations import DeepHealthSchema, HealthSchema
 from app.services import status
-from app.services.status import PartStatus
+from app.services.parts import PartStatus
 
 blueprint = Blueprint("health", __name__, url_prefix="/health", description="Is it well?")
 

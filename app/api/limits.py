@@ -1,8 +1,10 @@
 """How much one may ask: requests per window, by user or key, by address while unknown."""
 
+from typing import Final
+
 from flask import Response, g, request
 
-from app.adapters.rate_limit import RateLimiter
+from app.adapters.rate_limit import RateLimiter, Verdict
 from app.errors import TooManyRequests
 from app.settings import Settings
 
@@ -18,6 +20,8 @@ INGEST = frozenset(
 # Pages are a score of small files, asked for by address: a few colleagues behind one would use up
 # what is for guesses at passwords.
 EXEMPT_BLUEPRINTS = frozenset({"health", "exposition", "web"})
+# In a request's environment: that it was counted already, and what came of it.
+COUNTED: Final = "tocsin.rate_verdict"
 
 
 class RequestLimit:
@@ -33,12 +37,7 @@ class RequestLimit:
         g.rate_verdict = None
         if request.blueprint in EXEMPT_BLUEPRINTS:
             return
-        who = g.principal.key if g.get("principal") else f"address:{request.remote_addr}"
-        if request.endpoint in INGEST and g.get("principal"):
-            verdict = self._limiter.hit(f"ingest/{who}", self._ingest_limit)
-        else:
-            verdict = self._limiter.hit(who, self._limit)
-        g.rate_verdict = verdict
+        verdict = g.rate_verdict = request.environ.get(COUNTED) or self._count()
         if not verdict.allowed:
             raise TooManyRequests(
                 f"More than {verdict.limit} requests in a window; "
@@ -46,12 +45,30 @@ class RequestLimit:
                 retry_after_seconds=verdict.reset_seconds,
             )
 
+    def _count(self) -> Verdict:
+        principal = g.get("principal")
+        if principal is None:
+            return self._limiter.hit(f"address:{request.remote_addr}", self._limit)
+        if request.endpoint in INGEST:
+            return self._limiter.hit(f"ingest/{principal.key}", self._ingest_limit)
+        return self.count_reader(principal.key)
+
+    def count_reader(self, who: str) -> Verdict:
+        """Count a request of this principal that brings nothing in."""
+        return self._limiter.hit(who, self._limit)
+
     @staticmethod
     def tell(response: Response) -> Response:
         """The `RateLimit-*` headers of the IETF draft."""
         verdict = g.get("rate_verdict")
         if verdict is not None:
-            response.headers["RateLimit-Limit"] = str(verdict.limit)
-            response.headers["RateLimit-Remaining"] = str(verdict.remaining)
-            response.headers["RateLimit-Reset"] = str(verdict.reset_seconds)
+            response.headers.extend(headers_of(verdict))
         return response
+
+
+def headers_of(verdict: Verdict) -> list[tuple[str, str]]:
+    return [
+        ("RateLimit-Limit", str(verdict.limit)),
+        ("RateLimit-Remaining", str(verdict.remaining)),
+        ("RateLimit-Reset", str(verdict.reset_seconds)),
+    ]

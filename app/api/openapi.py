@@ -3,13 +3,14 @@
 import json
 import re
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 import orjson
 from cachebox import LRUCache
 from flask import Flask, Request, request
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import RAISE, ValidationError
+from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
@@ -101,6 +102,20 @@ class StrictParser(FlaskParser):
         raise BadRequest  # the parent always raises
 
 
+def read_query(asked: str, schema: Schema) -> dict[str, Any] | None:
+    """What a query string says, as its view would be told by the parser above; None where that one
+    has to decide. Of a schema whose fields are one value each."""
+    try:
+        pairs = parse_qsl(asked, keep_blank_values=True, errors="strict")
+        given = dict(pairs)
+        if len(given) < len(pairs):
+            return None
+        found: dict[str, Any] = schema.load(given, unknown=RAISE)
+    except (ValidationError, ValueError):
+        return None
+    return found
+
+
 def read_bulk_json(req: Request) -> Any:
     """A large body, by the fast parser. What that one refuses, the strict one decides."""
     raw = _read(req)
@@ -152,6 +167,12 @@ class Blueprint(SmorestBlueprint):
     """A resource's routes."""
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """As flask-smorest's. A class would be made an instance of at each request, which takes
+        as long as to read one."""
+        made = schema() if isinstance(schema, type) else schema
+        return super().arguments(made, **options)
 
 
 class DocumentedApi(Api):

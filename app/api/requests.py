@@ -11,8 +11,7 @@ from flask import Flask, Response, g, request
 from app.api.context import deps
 from app.api.openapi import openapi_path
 from app.domain.samples import Series
-from app.logs import redact
-from app.services.meter import API_LATENCY, API_RESPONSES
+from app.services.meter import API_LATENCY, API_RESPONSES, Meter
 
 log = structlog.get_logger(__name__)
 
@@ -22,31 +21,57 @@ BULK = frozenset({"alerts.create_alerts", "metrics.take_in_samples", "integratio
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-    g.started = time.perf_counter()
+def known_by(given: str | None) -> str:
+    """The id of a request from now on, in its log lines too: as given, or a new one."""
+    request_id = given if given and _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request_id
+
+
+def begin() -> None:
+    g.request_id = known_by(request.headers.get("X-Request-ID"))
+    g.started = time.perf_counter()
     if request.endpoint in BULK:
         request.max_content_length = MAX_BULK_BYTES
 
 
-def end(response: Response) -> Response:
-    principal = g.get("principal")
-    duration_ms = (time.perf_counter() - g.started) * 1000
-    route = request.url_rule.rule if request.url_rule else None
-    deps().meter.note(_series(route, request.method if route else ""), [duration_ms])
-    deps().meter.count(_responses(response.status_code // 100))
+def note(
+    meter: Meter,
+    route: str | None,
+    method: str,
+    path: str,
+    status: int,
+    duration_ms: float,
+    user: str | None,
+    address: str | None,
+) -> None:
+    """A request is answered: its metrics and its line in the log, where secrets are taken out."""
+    meter.note(_series(route, method if route else ""), [duration_ms])
+    meter.count(_responses(status // 100))
     log.info(
         "request",
         action="request",
-        method=request.method,
-        path=redact(request.full_path if request.query_string else request.path),
-        status=response.status_code,
+        method=method,
+        path=path,
+        status=status,
         duration_ms=round(duration_ms, 2),
-        user=principal.name if principal else None,
-        address=request.remote_addr,
+        user=user,
+        address=address,
+    )
+
+
+def end(response: Response) -> Response:
+    principal = g.get("principal")
+    note(
+        deps().meter,
+        request.url_rule.rule if request.url_rule else None,
+        request.method,
+        request.full_path if request.query_string else request.path,
+        response.status_code,
+        (time.perf_counter() - g.started) * 1000,
+        principal.name if principal else None,
+        request.remote_addr,
     )
     response.headers["X-Request-ID"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -29,6 +29,7 @@ def list_users(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.alt_response(409, description="The name is taken")
 def create_user(data: dict[str, Any]) -> User:
     """Make a user."""
+    data = accounts.with_password_hash(data)
     with deps().unit_of_work() as work:
         return accounts.create_user(work.session, data)
 
@@ -47,6 +48,7 @@ def get_user(user_id: int) -> User:
 @blueprint.alt_response(409, description="It is the last active admin")
 def change_user(changes: dict[str, Any], user_id: int) -> User:
     """Change password, role or activity."""
+    changes = accounts.with_password_hash(changes)
     with deps().unit_of_work() as work:
         return accounts.change_user(work.session, work.now, user_id, changes)
 

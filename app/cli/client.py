@@ -43,7 +43,7 @@ class Api:
     """`url` is the server's root. `token` is asked before each request, so it may make new ones.
 
     Every call raises Failure (Refused where the server answered). A rate limit is waited for,
-    unless `patient` is False.
+    unless `patient` is False. With `fresh` False, what the server's cache has will do.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Api:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         patient: bool = True,
+        fresh: bool = True,
     ) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -65,6 +66,7 @@ class Api:
         self._token = token
         self._timeout_seconds = timeout_seconds
         self._patient = patient
+        self._fresh = fresh
 
     def get(self, path: str, **query: Any) -> Any:
         """`path` is below /api/v1; what is None in the query is left out."""
@@ -119,12 +121,10 @@ class Api:
         self, method: str, target: str, body: Any, headers: Mapping[str, str]
     ) -> tuple[int, Any, str | None]:
         sent = None if body is None else json.dumps(body).encode()
-        # An operator is told how things are now, not how they were a moment ago.
-        fixed = {
-            "Accept": "application/json",
-            "Cache-Control": "no-cache",
-            "User-Agent": f"tocsin-cli/{VERSION}",
-        }
+        fixed = {"Accept": "application/json", "User-Agent": f"tocsin-cli/{VERSION}"}
+        if self._fresh:
+            # An operator is told how things are now, not how they were a moment ago.
+            fixed["Cache-Control"] = "no-cache"
         if sent is not None:
             fixed["Content-Type"] = "application/json"
         connection = self._connection()

@@ -1,5 +1,6 @@
 """`tocsin user`."""
 
+import getpass
 import secrets
 import sys
 from itertools import islice
@@ -95,17 +96,21 @@ def _change_directly(username: str, password: str) -> None:
     from sqlalchemy.exc import OperationalError
 
     from app.deps import build
+    from app.domain.audit import Actor
     from app.errors import NotFound
-    from app.services.accounts import change_user, find_user
+    from app.services.accounts import change_user, find_user, with_password_hash
+    from app.services.audit import act_as
     from app.settings import MIN_PASSWORD_CHARS
 
     if len(password) < MIN_PASSWORD_CHARS:
         raise Failure(Exit.FAILED, f"A password has {MIN_PASSWORD_CHARS} characters at least.")
     deps = build(resolved_settings())
+    changes = with_password_hash({"password": password})
     try:
+        act_as(Actor("operating_system_user", None, getpass.getuser()))
         with deps.unit_of_work() as work:
             found = find_user(work.session, username)
-            change_user(work.session, work.now, found.id, {"password": password})
+            change_user(work.session, work.now, found.id, changes)
     except NotFound:
         raise Failure(Exit.NOT_FOUND, f"There is no user called {username}.") from None
     except OperationalError as error:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from datasketches import kll_doubles_sketch
 
-from app.domain.health import CheckOutcome
 from app.domain.rollups import SKETCH_K, merge_sketches
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,27 +57,12 @@ class CheckRollup(NamedTuple):
 EMPTY = CheckRollup()
 
 
-def add(
-    rollup: CheckRollup, outcome: CheckOutcome, latency_ms: float, *, in_maintenance: bool
-) -> CheckRollup:
-    """The rollup with one check more; `EMPTY` to begin with."""
-    checks, failed, slow, maintained, total, least, most, kept = rollup
-    if in_maintenance:
-        return CheckRollup(checks + 1, failed, slow, maintained + 1, total, least, most, kept)
-    if outcome is CheckOutcome.FAILED:
-        return CheckRollup(checks + 1, failed + 1, slow, maintained, total, least, most, kept)
-    sketch = kll_doubles_sketch(SKETCH_K) if kept is None else kll_doubles_sketch.deserialize(kept)
-    sketch.update(latency_ms)
-    return CheckRollup(
-        checks + 1,
-        failed,
-        slow + (outcome is CheckOutcome.SLOW),
-        maintained,
-        total + latency_ms,
-        latency_ms if least is None or latency_ms < least else least,
-        latency_ms if most is None or latency_ms > most else most,
-        sketch.serialize(),
-    )
+def sketch_of(latencies: Sequence[float]) -> bytes:
+    """The sketch of some latencies in ms, in any order."""
+    sketch = kll_doubles_sketch(SKETCH_K)
+    for latency in latencies:
+        sketch.update(latency)
+    return bytes(sketch.serialize())
 
 
 def merge(rollups: Iterable[CheckRollup]) -> CheckRollup:

@@ -22,8 +22,9 @@ from app.adapters.embedded import (
 from app.launcher import data_dir as data_dirs
 from app.launcher import orphans, ports, procfile
 from app.launcher.bytecode import compile_ours
-from app.launcher.console import complain, say
+from app.launcher.console import complain, is_terminal, say
 from app.launcher.errors import LaunchError
+from app.launcher.guest import Guest
 from app.launcher.procfile import Procfile
 from app.launcher.ready import await_ready, login_body, ready_block, tail
 from app.launcher.resolve import resolve, wanted_servers
@@ -37,10 +38,16 @@ READY_WITHIN_SECONDS = 120.0
 POSTGRES_ANSWERS_WITHIN_SECONDS = 60.0
 RELEASE_STOPS_WITHIN_SECONDS = 5.0
 WATCH_SECONDS = 0.5
+GUEST_SPEAKS_EVERY_SECONDS = 60.0
 
 
-def run(path: Path = PROCFILE, ready_within_seconds: float = READY_WITHIN_SECONDS) -> int:
-    """Runs everything in the Procfile until a stop is asked for. Answers the exit code.
+def run(
+    path: Path = PROCFILE,
+    ready_within_seconds: float = READY_WITHIN_SECONDS,
+    guest: Guest | None = None,
+) -> int:
+    """Runs everything in the Procfile, and what the guest brings, until a stop is asked for.
+    Answers the exit code.
 
     0 after a stop that was asked for, 1 when it can't start or fell over (said on stderr).
     Raises SettingsError.
@@ -48,7 +55,7 @@ def run(path: Path = PROCFILE, ready_within_seconds: float = READY_WITHIN_SECOND
     launch = load_launch_settings()
     with StopRequest() as stop:
         try:
-            _run(launch, path, ready_within_seconds, stop)
+            _run(launch, path, ready_within_seconds, guest, stop)
         except StopRequested:
             say("Stopped.")
             return 0
@@ -60,13 +67,17 @@ def run(path: Path = PROCFILE, ready_within_seconds: float = READY_WITHIN_SECOND
 
 
 def _run(
-    launch: LaunchSettings, path: Path, ready_within_seconds: float, stop: StopRequest
+    launch: LaunchSettings,
+    path: Path,
+    ready_within_seconds: float,
+    guest: Guest | None,
+    stop: StopRequest,
 ) -> None:
     data_dir = launch.data_dir.resolve()
     data_dirs.make(data_dir)
     with data_dirs.locked(data_dir, stop) as lock:
         ports.require_free(launch, stop, after_crash=lock.after_crash)
-        commands = procfile.read(path)
+        commands = procfile.read(path, *([guest.procfile] if guest else []))
         say(f"Tocsin: data in {data_dir}, starting {_listing(wanted_servers(launch))}")
         compile_ours()
         plan = resolve(launch, data_dir)
@@ -85,7 +96,9 @@ def _run(
             supervisor.start_programs()
             await_ready(supervisor, plan.settings, stop, ready_within_seconds)
             say(ready_block(plan, login))
-            _watch(supervisor, stop)
+            if guest is not None:
+                say(guest.block(plan.settings))
+            _watch(supervisor, guest, stop)
 
 
 def _await_postgres(server: Server, supervisor: Supervisor, logs: Path, stop: StopRequest) -> None:
@@ -138,11 +151,17 @@ def _release(
         )
 
 
-def _watch(supervisor: Supervisor, stop: StopRequest) -> None:
+def _watch(supervisor: Supervisor, guest: Guest | None, stop: StopRequest) -> None:
     """Until a stop is asked for, or the supervisor is no more (LaunchError)."""
+    spoke_at = time.monotonic()
     while True:
         supervisor.require_alive()
         orphans.reap(except_for=supervisor.pid)
+        # A line now and then is for a person; in a log it would only add up.
+        if guest and time.monotonic() > spoke_at + GUEST_SPEAKS_EVERY_SECONDS and is_terminal():
+            spoke_at = time.monotonic()
+            if (line := guest.status()) is not None:
+                say(line)
         stop.pause(WATCH_SECONDS)
 
 

@@ -9,7 +9,7 @@ import compileall
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("app", "models", "tasks")
+FOLDERS = ("app", "demo", "models", "tasks")
 
 
 def compile_ours() -> None:

@@ -15,6 +15,11 @@ def complain(text: str) -> None:
     _write(sys.stderr, text)
 
 
+def is_terminal() -> bool:
+    """Does somebody read stdout as it is written?"""
+    return sys.stdout.isatty()
+
+
 def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(f"{text}\n")

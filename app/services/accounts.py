@@ -31,14 +31,31 @@ def ensure_admin(session: Session, username: str, password: str) -> None:
     )
 
 
-def sign_in(session: Session, username: str, password: str) -> User:
-    """The user, or Unauthenticated. An unknown name costs as much time as a wrong password."""
-    user = session.scalar(select(User).where(User.username == username.lower()))
-    if not password_matches(user.password_hash if user else None, password):
-        raise Unauthenticated("The username or the password is wrong.")
-    if user is None or not user.is_active:
+def who_claims(session: Session, username: str) -> User | None:
+    """The user of this name, for `require_password`."""
+    return session.scalar(select(User).where(User.username == username.lower()))
+
+
+def require_password(user: User | None, password: str) -> User:
+    """The user, or Unauthenticated. An unknown name costs as much time as a wrong password.
+
+    To be called when no transaction is open: that is a lot of work.
+    """
+    matches = password_matches(user.password_hash if user else None, password)
+    if user is None or not matches or not user.is_active:
         raise Unauthenticated("The username or the password is wrong.")
     return user
+
+
+def with_password_hash(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with `password_hash` in place of `password`, if there is one.
+
+    To be called when no transaction is open: that is a lot of work.
+    """
+    hashed = dict(data)
+    if "password" in hashed:
+        hashed["password_hash"] = hash_password(hashed.pop("password"))
+    return hashed
 
 
 def get_user(session: Session, user_id: int) -> User:
@@ -60,12 +77,12 @@ def list_users(session: Session, request: PageRequest) -> Page[User]:
 
 
 def create_user(session: Session, data: Mapping[str, Any]) -> User:
-    """Raises Conflict when the name is taken."""
+    """From data with its password hashed. Raises Conflict when the name is taken."""
     user: User | None = session.scalar(
         insert(User)
         .values(
             username=data["username"].lower(),
-            password_hash=hash_password(data["password"]),
+            password_hash=data["password_hash"],
             role=data["role"],
             is_active=data["is_active"],
         )
@@ -78,11 +95,10 @@ def create_user(session: Session, data: Mapping[str, Any]) -> User:
 
 
 def change_user(session: Session, now: datetime, user_id: int, changes: Mapping[str, Any]) -> User:
-    """Change password, role or activity. The last active admin can't be lost."""
+    """Change password (hashed), role or activity. The last active admin can't be lost."""
     _lock_admins(session)
     user = get_user(session, user_id)
-    if "password" in changes:
-        user.password_hash = hash_password(changes["password"])
+    user.password_hash = changes.get("password_hash", user.password_hash)
     user.role = changes.get("role", user.role)
     user.is_active = changes.get("is_active", user.is_active)
     user.updated_at = now

@@ -15,7 +15,7 @@ from app.adapters.guard import Guard
 from app.domain.health import CheckOutcome
 from app.domain.samples import Series
 from app.services.check_plans import Plans
-from app.services.health_checks import CheckResult, claim_due
+from app.services.health_checks import Check, CheckResult, claim_due
 from app.services.health_records import record
 from app.services.meter import CHECK_LATENCY, Meter
 from app.services.prober import Prober
@@ -71,20 +71,21 @@ class Checker:
         look_at = began_at
         with self._prober.at_work():
             while not stopping() and (now := self._clock.monotonic()) < began_at + PASS_SECONDS:
-                claimed = 0
+                self._take()
                 # In this order: a hint that nobody takes would have the lane begin again at once.
-                if wants_look() or now >= look_at:
-                    claimed = self._claim()
+                looks = wants_look() or now >= look_at
+                claimed = self._exchange(CAPACITY - self._leased if looks else 0)
+                if looks:
                     look_at = now + (0 if claimed else LOOK_EVERY_SECONDS)
                 if claimed or self._has_work:
                     self._worked_at = now
                     self._prober.wait(ENOUGH, WAIT_SECONDS)
-                    self._take()
-                    self._record()
                 elif self._lingers:
                     time.sleep(WAIT_SECONDS)  # the lane's wait is longer than a look may be late
                 else:
                     break
+            self._take()
+            self._exchange(0)
         return dict(self._report)
 
     @property
@@ -99,21 +100,11 @@ class Checker:
         """Record what is known; the rest becomes due again when its lease ends."""
         try:
             self._take()
-            self._record()
+            self._exchange(0)
         except SQLAlchemyError as error:
             log.warning("checks not recorded", action="record_failed", error=str(error))
         finally:
             self._prober.close()
-
-    def _claim(self) -> int:
-        room = CAPACITY - self._leased
-        if room <= 0:
-            return 0
-        with self._unit_of_work() as work:
-            checks = claim_due(work.session, self._plans, room)
-        self._leased += len(checks)
-        self._prober.give(checks)
-        return len(checks)
 
     def _take(self) -> None:
         results = self._prober.take()
@@ -124,16 +115,33 @@ class Checker:
         self._report["checked"] += len(results)
         self._report["failed"] += sum(one.verdict.outcome is CheckOutcome.FAILED for one in results)
 
-    def _record(self) -> None:
-        if not self._finished:
-            return
+    def _exchange(self, room: int) -> int:
+        """In one transaction, record what has finished, and claim as many checks as there is room
+        for; how many those are.
+
+        In this order: to claim is to pass over what others hold, so nobody waits for anybody while
+        these are held.
+        """
+        checks: list[Check] = []
+        if not self._finished and room <= 0:
+            return 0
         with self._unit_of_work() as work:
-            record(work.session, work.now, work.events, self._finished, self._retry_schedule)
-        if self._meter is not None:
-            for outcome, results in groupby(sorted(self._finished, key=_outcome), _outcome):
-                series = Series(CHECK_LATENCY, (("outcome", outcome),))
-                self._meter.note(series, [one.latency_ms for one in results])
+            if self._finished:
+                record(work.session, work.now, work.events, self._finished, self._retry_schedule)
+            if room > 0:
+                checks = claim_due(work.session, self._plans, room)
+        self._note()
         self._finished.clear()
+        self._leased += len(checks)
+        self._prober.give(checks)
+        return len(checks)
+
+    def _note(self) -> None:
+        if self._meter is None:
+            return
+        for outcome, results in groupby(sorted(self._finished, key=_outcome), _outcome):
+            series = Series(CHECK_LATENCY, (("outcome", outcome),))
+            self._meter.note(series, [one.latency_ms for one in results])
 
 
 def _outcome(result: CheckResult) -> str:

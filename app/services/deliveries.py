@@ -14,6 +14,7 @@ from app.domain.live import Kind
 from app.domain.redrive import SkipReason, out_of_order
 from app.domain.retry import DeliveryStatus, Reason
 from app.errors import Conflict, NotFound
+from app.services import audit
 from app.services.message_order import lock_and_ask
 from app.services.paging import Page, PageRequest, paginate
 from models import AlertEvent, Delivery, DeliveryAttempt, DeliveryRecord, Webhook
@@ -133,6 +134,7 @@ def retry_delivery(session: Session, events: list[Event], delivery_id: int) -> D
             raise Conflict(_WAITS)
         if (reason := out_of_order(one.candidate)) is not None:
             raise Conflict(_REFUSED[reason])
+    audit.record(session, "retry", "delivery", delivery_id)
     session.execute(
         text(
             "UPDATE pggit.alert_delivery_queue SET next_attempt_at = now(), finished_at = NULL,"

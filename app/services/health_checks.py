@@ -88,8 +88,8 @@ class CheckResult(NamedTuple):
 
 _CLAIM = """
     WITH due AS MATERIALIZED (
-        SELECT h.webhook_id FROM pggit.webhook_health_metrics h
-        JOIN pggit.webhooks w ON w.id = h.webhook_id
+        SELECT h.webhook_id, w.timeout_seconds, w.updated_at, w.depends_on
+        FROM pggit.webhook_health_metrics h JOIN pggit.webhooks w ON w.id = h.webhook_id
         WHERE {condition} AND w.deleted_at IS NULL
         ORDER BY h.next_check_at LIMIT :limit FOR UPDATE OF h {who_has_it}
     )
@@ -98,19 +98,18 @@ _CLAIM = """
     -- No column of an index, so that no index is written: what is leased stays due, and is passed
     -- over.
     SET lease_token = :chance || h.webhook_id, leased_until = statement_timestamp()
-        + make_interval(secs => 2 * COALESCE(w.timeout_seconds, :timeout) + :margin)
-    FROM due JOIN pggit.webhooks w ON w.id = due.webhook_id
-    CROSS JOIN LATERAL (
+        + make_interval(secs => 2 * COALESCE(due.timeout_seconds, :timeout) + :margin)
+    FROM due CROSS JOIN LATERAL (
         SELECT count(*) AS count, bool_or(p.consecutive_failures > 0) AS is_failing,
             CASE WHEN bool_and(p.last_check_at IS NOT NULL) THEN min(p.last_check_at) END
                 AS checked_since
         FROM pggit.webhook_health_metrics p JOIN pggit.webhooks pw ON pw.id = p.webhook_id
-        WHERE w.depends_on <> '{{}}' AND p.webhook_id = ANY(w.depends_on)
+        WHERE due.depends_on <> '{{}}' AND p.webhook_id = ANY(due.depends_on)
             AND pw.is_active AND pw.deleted_at IS NULL AND p.blocked_by IS NULL
             AND p.health_status <> 'unavailable'
     ) parents
     WHERE h.webhook_id = due.webhook_id
-    RETURNING h.webhook_id, h.lease_token, h.next_check_at, w.updated_at,
+    RETURNING h.webhook_id, h.lease_token, h.next_check_at, due.updated_at,
         h.health_status, h.consecutive_failures, h.consecutive_slow, h.consecutive_successes,
         h.failing_since, NULLIF(h.changed_times, '{{}}'), h.flapping_since, h.certificate_told,
         h.blocked_by IS NOT NULL, parents.count, parents.is_failing, parents.checked_since
@@ -199,7 +198,8 @@ def judge_response(check: Check, response: Response) -> CheckResult:
     verdict = _judge(check, response)
     if check.is_blocked:
         return _result(check, verdict, Health(), None, response)
-    after = advance(check.health, verdict.outcome, check.policy)
+    policy = check.plan.policy
+    after = advance(check.health, verdict.outcome, policy)
     decision = _CONFIRM if goes_down(check.health, after) else None
     return _result(check, verdict, after, decision, response)
 
@@ -221,14 +221,8 @@ def confirm(first: CheckResult, response: Response) -> CheckResult:
 
 
 def _judge(check: Check, response: Response) -> CheckVerdict:
-    return judge(
-        check.policy,
-        response.status,
-        response.failure,
-        response.latency_ms,
-        response.body,
-        response.headers,
-    )
+    status, latency_ms, failure, _error, _retry, body, _timings, _expiry, headers = response
+    return judge(check.plan.policy, status, failure, latency_ms, body, headers)
 
 
 def _result(
@@ -239,15 +233,16 @@ def _result(
     response: Response,
     first: CheckResult | None = None,
 ) -> CheckResult:
+    status, latency_ms, _failure, error, _retry, _body, timings, expires_at, _headers = response
     return CheckResult(
         check,
         verdict,
         health,
         decision,
-        response.status,
-        response.latency_ms,
-        response.error,
-        response.timings,
-        response.certificate_expires_at,
+        status,
+        latency_ms,
+        error,
+        timings,
+        expires_at,
         first,
     )

@@ -2,24 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.adapters.arrays import number_array, text_array, time_array, word_array
-from app.adapters.database import by_index
 from app.domain.cadence import next_check
-from app.domain.check_rollups import bucket_of
 from app.domain.events import Changed, ChecksDue, DeliveriesQueued, Event
-from app.domain.flapping import Flapping, FlapReason, observe
+from app.domain.flapping import FlapReason, observe
 from app.domain.health import CheckDecision, HealthStatus, news
 from app.domain.live import Kind
 from app.services.dependencies import hurry, lock_dependencies, reconcile
 from app.services.health_alerts import end_state_alerts
 from app.services.health_checks import CheckResult
 from app.services.health_news import certificate_news, tell_of_certificate, tell_of_state
-from app.services.health_rollups import FINEST, Added, add_to_minute
+from app.services.health_rows import Record, write
 from app.services.maintenance import is_in_maintenance, maintenance_windows
 from app.services.traffic import recovered
 from models import WebhookHealth
@@ -27,79 +24,8 @@ from models import WebhookHealth
 # Whose parent is asked first is checked again so soon after.
 SOON_SECONDS = 5
 
-# Whoever changed the interval meanwhile wants a check by the new one, so that one is due at once.
-_RECORD = text(
-    """
-    WITH said AS MATERIALIZED (
-        SELECT * FROM unnest(
-            CAST(:ids AS bigint[]), CAST(:tokens AS text[]), CAST(:intervals AS int[]),
-            CAST(:next AS timestamptz[]), CAST(:statuses AS text[]), CAST(:failures AS int[]),
-            CAST(:slow AS int[]), CAST(:successes AS int[]), CAST(:outcomes AS text[]),
-            CAST(:reasons AS text[]), CAST(:decisions AS text[]), CAST(:confirms AS text[]),
-            CAST(:maintenance AS bool[]), CAST(:http_statuses AS int[]),
-            CAST(:latencies AS float8[]), CAST(:errors AS text[]),
-            CAST(:certificates AS timestamptz[]), CAST(:dns AS float8[]),
-            CAST(:connect AS float8[]), CAST(:tls AS float8[]), CAST(:first_byte AS float8[])
-        ) AS s (id, token, interval, next_check_at, status, failures, slow, successes, outcome,
-            reason, decision, confirms, in_maintenance, http_status, latency, error, certificate,
-            dns, connect, tls, first_byte)
-    ), done AS (
-        UPDATE pggit.webhook_health_metrics h
-        SET lease_token = NULL, leased_until = NULL, last_check_at = now(),
-            health_status = CASE WHEN h.blocked_by IS NULL THEN said.status ELSE 'unknown' END,
-            changed_at = CASE WHEN h.blocked_by IS NOT NULL OR h.health_status = said.status
-                THEN h.changed_at ELSE now() END,
-            consecutive_failures = CASE WHEN h.blocked_by IS NULL THEN said.failures ELSE 0 END,
-            consecutive_slow = CASE WHEN h.blocked_by IS NULL THEN said.slow ELSE 0 END,
-            consecutive_successes = CASE WHEN h.blocked_by IS NULL THEN said.successes ELSE 0 END,
-            failing_since = CASE WHEN h.blocked_by IS NULL AND said.failures > 0
-                THEN COALESCE(h.failing_since, now()) END,
-            certificate_expires_at = CASE WHEN said.http_status IS NULL
-                THEN COALESCE(said.certificate, h.certificate_expires_at)
-                ELSE said.certificate END,
-            next_check_at = CASE WHEN w.health_check_interval_seconds = said.interval
-                THEN said.next_check_at ELSE now() END
-        FROM said JOIN pggit.webhooks w ON w.id = said.id AND w.deleted_at IS NULL
-        WHERE h.webhook_id = said.id AND h.lease_token = said.token
-        RETURNING h.webhook_id, h.health_status, h.blocked_by IS NOT NULL AS is_blocked,
-            said.outcome, said.reason, said.decision, said.confirms, said.http_status,
-            said.latency, said.error, said.in_maintenance, said.dns, said.connect, said.tls,
-            said.first_byte
-    ), logged AS (
-        INSERT INTO pggit.webhook_health_checks
-            (webhook_id, checked_at, outcome, reason, decision, confirms, http_status, latency_ms,
-             error, health_status, in_maintenance, dns_ms, connect_ms, tls_ms, first_byte_ms)
-        SELECT webhook_id, now(), outcome, reason,
-            CASE WHEN is_blocked THEN :blocked_decision ELSE decision END,
-            confirms, http_status, latency, error, health_status, in_maintenance, dns, connect,
-            tls, first_byte
-        FROM done
-    )
-    SELECT webhook_id, is_blocked FROM done
-    """
-)
-
-
-class _Record(NamedTuple):
-    """A result with what follows from it; `decision` None: nothing was decided."""
-
-    result: CheckResult
-    decision: CheckDecision | None
-    flapping: Flapping
-    in_maintenance: bool
-    next_check_at: datetime
-
-    @property
-    def shakes_others(self) -> bool:
-        """Whether others may depend on what became of it."""
-        return (self.result.check.health.status is _DOWN) is not (
-            self.result.health.status is _DOWN
-        )
-
-
 _DOWN, _UNKNOWN = HealthStatus.UNAVAILABLE, HealthStatus.UNKNOWN
 _CALM, _WAIT_FOR_PARENT = FlapReason.CALM, CheckDecision.WAIT_FOR_PARENT
-_NO_TIMINGS = (None, None, None, None, None)
 
 
 def record(
@@ -119,26 +45,14 @@ def record(
     windows = maintenance_windows(session, now)
     records = [
         _record_of(one, now, is_in_maintenance(windows, one.check.webhook_id, one.check.name))
-        for one in sorted(results, key=lambda one: one.check.webhook_id)
+        for one in sorted(results, key=_webhook_id)
     ]
-    if any(one.shakes_others for one in records):
+    if any(_shakes_others(one) for one in records if not one.is_calm):
         lock_dependencies(session)
-    blocked = _write(session, records)
+    blocked = write(session, now, records)
     heard = [one for one in records if blocked.get(one.result.check.webhook_id) is False]
-    add_to_minute(
-        session,
-        bucket_of(now, FINEST),
-        [
-            Added(
-                one.result.check.webhook_id,
-                one.result.verdict.outcome,
-                one.result.latency_ms,
-                one.in_maintenance,
-            )
-            for one in heard
-        ],
-    )
-    _follow_up(session, now, events, heard, retry_schedule)
+    if any(_has_news(one, now) for one in heard):
+        _follow_up(session, now, events, heard, retry_schedule)
     decisions = {one.result.check.webhook_id: one.decision for one in records}
     return {
         webhook_id: CheckDecision.PARENT_UNAVAILABLE if is_blocked else decisions[webhook_id]
@@ -146,76 +60,49 @@ def record(
     }
 
 
-def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> _Record:
-    check, decision = result.check, result.decision
+def _shakes_others(one: Record) -> bool:
+    """Whether others may depend on what became of it."""
+    return (one.result.check.health.status is _DOWN) is not (one.result.health.status is _DOWN)
+
+
+def _has_news(one: Record, now: datetime) -> bool:
+    """Whether anything can follow from it but that it is recorded."""
+    return (
+        not one.is_calm or one.decision is not None or certificate_news(one.result, now) is not None
+    )
+
+
+def _webhook_id(result: CheckResult) -> int:
+    return result.check.webhook_id
+
+
+def _record_of(result: CheckResult, now: datetime, in_maintenance: bool) -> Record:
+    check, decision, flapping = result.check, result.decision, result.check.flapping
     before, after = check.health.status, result.health.status
-    changed = before is not after and before is not _UNKNOWN and after is not _UNKNOWN
-    flapping, flap = check.flapping, _CALM
-    if changed or flapping.times or flapping.since:
-        flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
-    told = news(before, after, flap, is_blocked=check.is_blocked)
+    is_calm = not (before is not after or flapping.times or flapping.since or check.is_blocked)
+    if not is_calm:
+        changed = before is not after and before is not _UNKNOWN and after is not _UNKNOWN
+        flap = _CALM
+        if changed or flapping.times or flapping.since:
+            flapping, flap = observe(flapping, check.plan.flap_policy, now, changed=changed)
+        decision = news(before, after, flap, is_blocked=check.is_blocked) or decision
     next_at = next_check(check.webhook_id, check.plan.interval_seconds, check.due_at, now)
     if decision is _WAIT_FOR_PARENT:
         next_at = min(next_at, now + timedelta(seconds=SOON_SECONDS))
-    return _Record(result, told or decision, flapping, in_maintenance, next_at)
-
-
-def _confirmed(result: CheckResult) -> str | None:
-    """Why a check failed the first time, of one that was made a second time at once."""
-    first = result.first
-    if first is None:
-        return None
-    shown = first.error if first.http_status is None else f"HTTP {first.http_status}"
-    return f"{first.verdict.reason}: {shown}"
-
-
-def _write(session: Session, records: Sequence[_Record]) -> dict[int, bool]:
-    """The webhooks that were recorded, and whether each is blocked."""
-    results = [one.result for one in records]
-    timings = [one.timings or _NO_TIMINGS for one in results]
-    dns, connect, tls, first_byte, _total = zip(*timings, strict=True)
-    by_index(session)
-    done = session.execute(
-        _RECORD,
-        {
-            "ids": number_array(one.check.webhook_id for one in results),
-            "tokens": word_array(one.check.lease_token for one in results),
-            "intervals": number_array(one.check.plan.interval_seconds for one in results),
-            "next": time_array(one.next_check_at for one in records),
-            "statuses": word_array(one.health.status for one in results),
-            "failures": number_array(one.health.failures for one in results),
-            "slow": number_array(one.health.slow for one in results),
-            "successes": number_array(one.health.successes for one in results),
-            "outcomes": word_array(one.verdict.outcome for one in results),
-            "reasons": word_array(one.verdict.reason for one in results),
-            "decisions": word_array(one.decision for one in records),
-            "confirms": text_array(_confirmed(one) for one in results),
-            "maintenance": number_array(one.in_maintenance for one in records),
-            "http_statuses": number_array(one.http_status for one in results),
-            "latencies": number_array(one.latency_ms for one in results),
-            "errors": text_array(one.error for one in results),
-            "certificates": time_array(one.certificate_expires_at for one in results),
-            "dns": number_array(dns),
-            "connect": number_array(connect),
-            "tls": number_array(tls),
-            "first_byte": number_array(first_byte),
-            "blocked_decision": CheckDecision.PARENT_UNAVAILABLE,
-        },
-    )
-    return {row[0]: row[1] for row in done.all()}
+    return Record(result, decision, flapping, in_maintenance, next_at, is_calm)
 
 
 def _follow_up(
     session: Session,
     now: datetime,
     events: list[Event],
-    records: Sequence[_Record],
+    records: Sequence[Record],
     retry_schedule: Sequence[int],
 ) -> None:
     """What follows from results that were recorded. The order of locks: health, by the lock of
     dependencies where others are concerned; alerts; traffic.
     """
-    moved = [one.result.check.webhook_id for one in records if one.shakes_others]
+    moved = [one.result.check.webhook_id for one in records if _shakes_others(one)]
     changes = reconcile(session, moved) if moved else []
     blocked = [change for change in changes if change.now is not None]
     asked = {
@@ -258,7 +145,7 @@ def _follow_up(
         events.append(DeliveriesQueued())
 
 
-def _remember(session: Session, one: _Record, certificate_told: bool | None) -> None:
+def _remember(session: Session, one: Record, certificate_told: bool | None) -> None:
     """What only some checks change of a webhook's health."""
     values: dict[str, Any] = {}
     if one.flapping != one.result.check.flapping:

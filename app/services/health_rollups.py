@@ -1,6 +1,6 @@
 """Rollups of health checks: read, written with each check, and folded into coarser ones.
 
-A check is written into its minute, in the transaction that records it. Minutes
+A check is written into its minute, by the statement that records it. Minutes
 are folded into five minutes and into hours once those are over. Whoever reads a coarse resolution
 gets what was not folded yet from the minutes, so that nothing is missing, and raw checks are never
 read.
@@ -9,15 +9,15 @@ read.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.adapters.arrays import bytes_array, number_array
-from app.domain.check_rollups import EMPTY, CheckRollup, add, bucket_of, merge
+from app.domain.check_rollups import CheckRollup, bucket_of, merge, sketch_of
 from app.domain.health import CheckOutcome
-from app.domain.rollups import RESOLUTIONS
+from app.domain.rollups import RESOLUTIONS, merge_sketches
 
 FINEST = 60
 # For how long each resolution is kept.
@@ -25,7 +25,10 @@ KEPT = {60: timedelta(days=2), 300: timedelta(days=8), 3600: timedelta(days=400)
 
 _COUNTS = "checks, failed, slow, in_maintenance, latency_sum_ms, latency_min_ms, latency_max_ms"
 _COLUMNS = f"{_COUNTS}, sketch"
-_READ_COLUMNS = f"at, {_COUNTS}, CASE WHEN :with_sketches THEN sketch END AS sketch"
+_READ_COLUMNS = (
+    f"at, {_COUNTS}, CASE WHEN :with_sketches THEN sketch END,"
+    " CASE WHEN :with_sketches THEN latencies END"
+)
 # What is coarse ends where the last bucket that was folded ends; what is finer goes on from there.
 _READ = text(
     f"""
@@ -74,21 +77,34 @@ def check_rollups(
         },
     )
     return [
-        (at, merge(_rollup_of(row) for row in bucket))
+        (at, merge(_rollup_of(row[1:]) for row in bucket))
         for at, bucket in groupby(rows, key=lambda row: bucket_of(row.at, resolution))
     ]
 
 
-# The rows are locked already, by those of the health that are recorded with them: nobody else
-# records these webhooks now.
-_MINUTES = text(
-    f"""
-    SELECT r.* FROM unnest(CAST(:ids AS bigint[])) AS wanted (id) CROSS JOIN LATERAL (
-        SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
-        WHERE webhook_id = wanted.id AND resolution = {FINEST} AND at = :at LIMIT 1
-    ) r
-    """  # noqa: S608
-)
+# A part of the statement that records checks, where `done` has a row for each webhook. A minute
+# keeps the latencies themselves. PostgreSQL can add to them, so that nothing is read before it is
+# written; and so few as it has are shorter than their sketch.
+ADD_TO_MINUTE = f"""
+    INSERT INTO pggit.webhook_health_rollups AS r
+        (webhook_id, resolution, at, {_COUNTS}, latencies)
+    SELECT webhook_id, {FINEST}, :minute, 1,
+        (outcome = '{CheckOutcome.FAILED}' AND NOT in_maintenance)::int,
+        (outcome = '{CheckOutcome.SLOW}' AND NOT in_maintenance)::int,
+        in_maintenance::int, COALESCE(counted, 0), counted, counted,
+        CASE WHEN counted IS NOT NULL THEN ARRAY[counted] END
+    FROM done CROSS JOIN LATERAL (
+        SELECT CASE WHEN outcome <> '{CheckOutcome.FAILED}' AND NOT in_maintenance THEN latency END
+    ) answered (counted)
+    WHERE NOT is_blocked
+    ON CONFLICT (webhook_id, resolution, at) DO UPDATE SET
+        checks = r.checks + 1, failed = r.failed + EXCLUDED.failed,
+        slow = r.slow + EXCLUDED.slow, in_maintenance = r.in_maintenance + EXCLUDED.in_maintenance,
+        latency_sum_ms = r.latency_sum_ms + EXCLUDED.latency_sum_ms,
+        latency_min_ms = LEAST(r.latency_min_ms, EXCLUDED.latency_min_ms),
+        latency_max_ms = GREATEST(r.latency_max_ms, EXCLUDED.latency_max_ms),
+        latencies = r.latencies || EXCLUDED.latencies
+"""  # noqa: S608 - only constants in it
 _PUT = text(
     f"""
     INSERT INTO pggit.webhook_health_rollups (webhook_id, resolution, at, {_COLUMNS})
@@ -105,43 +121,6 @@ _PUT = text(
         sketch = EXCLUDED.sketch
     """  # noqa: S608
 )
-
-
-class Added(NamedTuple):
-    """A check that is added to its minute."""
-
-    webhook_id: int
-    outcome: CheckOutcome
-    latency_ms: float
-    in_maintenance: bool
-
-
-def add_to_minute(session: Session, at: datetime, checks: Sequence[Added]) -> None:
-    """Add checks to the minute that begins at `at`, one at most of each webhook; their health is
-    locked."""
-    if not checks:
-        return
-    rows = session.execute(
-        _MINUTES, {"ids": number_array(one.webhook_id for one in checks), "at": at}
-    )
-    there = {row[0]: _rollup_of(row) for row in rows}
-    _put(
-        session,
-        FINEST,
-        at,
-        [
-            (
-                one.webhook_id,
-                add(
-                    there.get(one.webhook_id, EMPTY),
-                    one.outcome,
-                    one.latency_ms,
-                    in_maintenance=one.in_maintenance,
-                ),
-            )
-            for one in checks
-        ],
-    )
 
 
 def _put(
@@ -191,7 +170,7 @@ _SOME_WEBHOOKS = text("SELECT id FROM pggit.webhooks WHERE id > :after ORDER BY 
 _TO_FOLD = text(
     f"""
     SELECT r.* FROM unnest(CAST(:ids AS bigint[])) AS wanted (id) CROSS JOIN LATERAL (
-        SELECT webhook_id, {_COLUMNS} FROM pggit.webhook_health_rollups
+        SELECT webhook_id, {_COLUMNS}, latencies FROM pggit.webhook_health_rollups
         WHERE webhook_id = wanted.id AND resolution = {FINEST} AND at >= :at AND at < :until
         ORDER BY webhook_id, resolution, at LIMIT :minutes
     ) r
@@ -239,7 +218,7 @@ def _fold_some(
         {"ids": number_array(ids), "at": at, "until": until, "minutes": resolution // FINEST},
     )
     folded = [
-        (webhook_id, merge(_rollup_of(row) for row in minutes))
+        (webhook_id, merge(_rollup_of(row[1:]) for row in minutes))
         for webhook_id, minutes in groupby(rows, key=lambda row: row.webhook_id)
     ]
     if folded:
@@ -247,14 +226,10 @@ def _fold_some(
     return ids[-1], len(folded)
 
 
-def _rollup_of(row: Any) -> CheckRollup:
-    return CheckRollup(
-        row.checks,
-        row.failed,
-        row.slow,
-        row.in_maintenance,
-        row.latency_sum_ms,
-        row.latency_min_ms,
-        row.latency_max_ms,
-        None if row.sketch is None else bytes(row.sketch),
-    )
+def _rollup_of(columns: Sequence[Any]) -> CheckRollup:
+    """In the order in which they are read."""
+    *counts, sketch, latencies = columns
+    parts = [] if sketch is None else [bytes(sketch)]
+    if latencies:
+        parts.append(sketch_of(latencies))
+    return CheckRollup._make((*counts, merge_sketches(parts) if parts else None))

@@ -49,7 +49,7 @@ class Prober(TransferThread[CheckResult]):
     def _start(self, check: Check, first: CheckResult | None) -> None:
         self._in_flight[check.lease_token] = (check, first)
         try:
-            self._transfers.start(check.request, check.lease_token)
+            self._transfers.start(check.plan.request, check.lease_token)
         except Exception as error:
             # One that can't be probed must not stop the others.
             log.exception("not probed", action="probe_failed", webhook_id=check.webhook_id)

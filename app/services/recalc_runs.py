@@ -71,8 +71,11 @@ def run(unit_of_work: Callable[[], Any], execution_id: int | None) -> Mapping[st
         asked = _asked(work.session, execution_id)
     if asked is None:
         return _summary(_what_is_due(unit_of_work))
-    operations, since = asked
-    _wait_for_inbox(unit_of_work, since)
+    operations, asked_at = asked
+    _wait_for_inbox(unit_of_work, asked_at)
+    with unit_of_work() as work:
+        # A tick that ran while we waited did not have these samples.
+        since = work.now
     return _summary(_what_is_asked(unit_of_work, operations, since))
 
 
@@ -101,7 +104,7 @@ def _what_is_due(unit_of_work: Callable[[], Any]) -> Iterator[tuple[str, Result]
 def _what_is_asked(
     unit_of_work: Callable[[], Any], operations: Sequence[str], since: datetime
 ) -> Iterator[tuple[str, Result]]:
-    """What somebody else has done since it was asked for is done."""
+    """What somebody else has done since then, with the same samples, is done."""
     end = time.monotonic() + REQUEST_SECONDS
     for operation in operations:
         while time.monotonic() < end:

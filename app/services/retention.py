@@ -30,6 +30,7 @@ KEEP = {
     "incidents": "30 days",
     "predictions": "35 days",
     "models": "90 days",
+    "audit": "400 days",
 }
 ROLLUPS_BATCH = 20_000
 # By way of the webhooks: there is no index by time (see the model).
@@ -125,6 +126,7 @@ _PURGES: dict[str, TextClause] = {
         )
         """  # noqa: S608
     ),
+    "failed_logins": _older("pggit.failed_logins", "at", "1 day"),
     "ws_tickets": _older("pggit.ws_tickets", "expires_at", "1 minute"),
     # Who was killed left his row; where names change with each start, they would pile up.
     "workers": text(
@@ -224,6 +226,17 @@ _PURGES: dict[str, TextClause] = {
         WHERE m.trained_at < now() - interval '{KEEP["models"]}' AND m.kind = 'model'
             AND NOT m.is_active
             AND NOT EXISTS (SELECT FROM pggit_ml.predictions p WHERE p.model_version = m.version)
+        """  # noqa: S608
+    ),
+    # Nobody else may delete there: a trigger asks for this setting.
+    "audit": text(
+        f"""
+        WITH may AS MATERIALIZED (SELECT set_config('tocsin.purges', 'audit_log', true) AS may)
+        DELETE FROM pggit.audit_log WHERE id IN (
+            SELECT l.id FROM may CROSS JOIN pggit.audit_log l
+            WHERE l.at < now() - interval '{KEEP["audit"]}' AND may.may IS NOT NULL
+            ORDER BY l.at LIMIT {BATCH}
+        )
         """  # noqa: S608
     ),
     # Who is owed something by a webhook that stays disabled gets an end, and a reason.

@@ -1,11 +1,8 @@
 """How the whole is doing: the parts, each with its own status."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,22 +12,16 @@ from app.adapters.database import Database
 from app.adapters.quick_redis import QuickRedis
 from app.domain.health import HealthStatus
 from app.services.health_reports import count_by_status
+from app.services.parts import (
+    BROKER_POLICY,
+    CACHE_POLICY,
+    Part,
+    PartStatus,
+    measured,
+    redis_part,
+)
 from app.services.presence import list_workers
 from models.migrate import current, head
-
-
-class PartStatus(StrEnum):
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    status: PartStatus
-    latency_ms: float | None = None
-    detail: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_migrated(session: Session) -> bool:
@@ -111,7 +102,7 @@ def look_at_parts(
 ) -> dict[str, Part]:
     """Every part of the system, looked at now. `calls_out`: whether there is a HEARTBEAT_URL."""
     looks: dict[str, Callable[[], Part]] = {
-        "broker": lambda: _redis(broker, "noeviction"),
+        "broker": lambda: redis_part(broker, BROKER_POLICY),
         "cache": lambda: _cache(cache),
     }
     try:
@@ -124,7 +115,7 @@ def look_at_parts(
                 "heartbeat": lambda: _heartbeat(session, calls_out),
                 **looks,
             }
-            return {name: _measured(look) for name, look in looks.items()}
+            return {name: measured(look) for name, look in looks.items()}
     except SQLAlchemyError:
         away = Part(PartStatus.UNAVAILABLE, detail="it does not answer")
         unknown = Part(PartStatus.UNAVAILABLE, detail="not known while the database is away")
@@ -134,15 +125,9 @@ def look_at_parts(
             "beat": unknown,
             "webhooks": unknown,
             "heartbeat": unknown,
-            "broker": _measured(lambda: _redis(broker, "noeviction")),
-            "cache": _measured(lambda: _cache(cache)),
+            "broker": measured(lambda: redis_part(broker, BROKER_POLICY)),
+            "cache": measured(lambda: _cache(cache)),
         }
-
-
-def _measured(look: Callable[[], Part]) -> Part:
-    started = time.perf_counter()
-    part = look()
-    return replace(part, latency_ms=(time.perf_counter() - started) * 1000)
 
 
 def _database(session: Session) -> Part:
@@ -159,21 +144,10 @@ def _database(session: Session) -> Part:
     )
 
 
-def _redis(server: QuickRedis, wanted_policy: str) -> Part:
-    policy = server.eviction_policy()
-    if policy is None:
-        return Part(PartStatus.UNAVAILABLE, detail="it does not answer")
-    if not policy.startswith(wanted_policy):
-        return Part(
-            PartStatus.DEGRADED, detail=f"maxmemory-policy is {policy}, not {wanted_policy}"
-        )
-    return Part(PartStatus.HEALTHY)
-
-
 def _cache(server: QuickRedis | None) -> Part:
     if server is None:
         return Part(PartStatus.HEALTHY, detail="no second level is set")
-    return _redis(server, "allkeys-")
+    return redis_part(server, CACHE_POLICY)
 
 
 def _alive(session: Session) -> Counter[str]:

@@ -2,12 +2,16 @@
 
 from datetime import datetime
 
+import structlog
 from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.domain.access import Principal, Role
+from app.settings import REFRESH_TOKEN_LIFE
 from models import TokenRevocation, User
+
+log = structlog.get_logger(__name__)
 
 
 def revoke(session: Session, token_or_session_id: str, expires_at: datetime) -> bool:
@@ -19,6 +23,18 @@ def revoke(session: Session, token_or_session_id: str, expires_at: datetime) -> 
         .returning(TokenRevocation.id)
     )
     return revoked is not None
+
+
+def end_if_reused(session: Session, now: datetime, token_id: str, session_id: str) -> bool:
+    """Of a refresh token that counts no more: where it was used before, end its whole login.
+
+    One of the two who had it has stolen it, and nobody knows which (RFC 9700, 4.14.2).
+    """
+    was_used = session.get(TokenRevocation, token_id) is not None
+    ended = was_used and revoke(session, session_id, now + REFRESH_TOKEN_LIFE)
+    if ended:
+        log.warning("refresh token used twice", action="refresh_token_reused")
+    return ended
 
 
 def principal_of(

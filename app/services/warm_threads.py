@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from app.adapters.background import Background
 from app.services.queries.query import Priority
 from app.services.warming import MAX_KEYS, Warmer
 
@@ -58,40 +59,24 @@ class WarmStart:
 
 
 class WantedThread:
-    """Loads what other processes say will be asked for. Its thread starts when it is needed."""
+    """Loads what other processes say will be asked for."""
 
     def __init__(self, warmer: Warmer) -> None:
         self._warmer = warmer
-        self._changed = threading.Condition()
         self._keys: dict[str, None] = {}
-        self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._loader = Background("warm-wanted", self._load, stop_within_seconds=1.0)
 
     def want(self, keys: Sequence[str]) -> None:
         """Returns at once. More than it can hold is left out."""
-        with self._changed:
+        with self._loader.leaving():
             room = MAX_KEYS - len(self._keys)
             self._keys |= dict.fromkeys(keys[:room])
-            if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="warm-wanted", daemon=True)
-                self._thread.start()
-            self._changed.notify()
 
     def close(self) -> None:
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(1.0)
+        self._loader.close()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._keys or self._stopping)
-                if self._stopping:
-                    return
-                keys, self._keys = list(self._keys), {}
-            try:
-                self._warmer.warm(keys, within=ROUND_SECONDS, ahead=0.0)
-            except Exception:
-                log.exception("not warmed", action="wanted_not_warmed")
+    def _load(self) -> None:
+        with self._loader.taking():
+            keys, self._keys = list(self._keys), {}
+        if not self._loader.is_stopping:
+            self._warmer.warm(keys, within=ROUND_SECONDS, ahead=0.0)

@@ -101,8 +101,21 @@ def test_a_refresh_gives_new_tokens_once(admin: Client) -> None:
     assert second["access_token"] != first["access_token"]
     assert is_let_in(admin.with_token(second["access_token"]))
     assert is_let_in(admin.with_token(first["access_token"]))  # until it expires
-    refused(refresh(admin, first["refresh_token"]), 401)
     assert refresh(admin, second["refresh_token"]).status_code == 200
+
+
+def test_a_refresh_token_that_is_used_again_ends_the_login(admin: Client) -> None:
+    """It is in two hands, and nobody knows which of them is the thief's."""
+    user = new_user(admin, "operator")
+    other = tokens_of(admin, user["username"])
+    first = tokens_of(admin, user["username"])
+    second = refresh(admin, first["refresh_token"]).json()
+    refused(refresh(admin, first["refresh_token"]), 401)
+    refused(refresh(admin, second["refresh_token"]), 401)
+    for token in (first["access_token"], second["access_token"]):
+        assert not is_let_in(admin.with_token(token))
+    # His other logins are not this one.
+    assert is_let_in(admin.with_token(other["access_token"]))
 
 
 def test_a_refresh_token_may_be_the_bearer(admin: Client) -> None:

@@ -72,7 +72,7 @@ def test_it_has_what_there_is_to_watch(client: Client, system: System) -> None:
     assert families == EXPECTED
     assert value(system, "tocsin_database_up") == 1
     assert value(system, "tocsin_broker_up") == 1
-    for lane, alive in {"deliver": 2, "health": 1, "jobs": 1}.items():
+    for lane, alive in {"deliver": 2, "health": 2, "jobs": 1}.items():
         assert value(system, "tocsin_workers", lane=lane) == alive
     assert value(system, "tocsin_database_connections", state="active") >= 1
 

@@ -32,7 +32,7 @@ def test_deep_health_has_every_part_with_its_latency(client: Client) -> None:
         assert part["status"] == "healthy", name
         assert 0 < part["latency_ms"] < 5000, name
     workers = answer.json()["checks"]["workers"]["data"]
-    assert workers == {"deliver": 2, "health": 1, "jobs": 1}
+    assert workers == {"deliver": 2, "health": 2, "jobs": 1}
 
 
 def test_a_sick_webhook_degrades_it(client: Client, receiver: Receiver) -> None:
@@ -64,7 +64,7 @@ def test_system_info_lists_the_live_workers(client: Client, system: System) -> N
     assert 1 <= pool["open"] <= pool["limit"]
     pids = {process.pid: process.cmdline()[-2] for process in system.processes("tasks")}
     alive = {one["pid"]: one["lane"] for one in info["workers"] if one["is_alive"]}
-    assert sorted(alive.values()) == ["deliver", "deliver", "health", "jobs"]
+    assert sorted(alive.values()) == ["deliver", "deliver", "health", "health", "jobs"]
     assert alive.items() <= pids.items()
 
 

@@ -76,6 +76,20 @@ def test_it_holds_over_all_processes(client: Client, webs: Sequence[str]) -> Non
         assert refused.json()["status_code"] == 429
 
 
+def test_what_is_answered_without_flask_counts_too(client: Client, webs: Sequence[str]) -> None:
+    user = somebody(client, "reader")
+    counted = Counter[int]()
+    # One after another, so that all but the first of each process go the short way.
+    for url in islice(cycle(webs), 3 * LIMIT):
+        answer = Client(url, user.token).get("/api/v1/alerts", headers={"Cache-Control": ""})
+        counted[answer.status_code] += 1
+        if not answer.ok:
+            assert answer.headers["ratelimit-remaining"] == "0"
+            assert set(answer.json()) == {"detail", "status_code", "timestamp", "request_id"}
+
+    assert counted == {200: LIMIT, 429: 2 * LIMIT}
+
+
 def test_each_user_has_a_limit_of_his_own(client: Client, webs: Sequence[str]) -> None:
     one, other = somebody(client, "one"), somebody(client, "other")
     assert statuses(ask(one, webs, LIMIT + 2))[429] == 2

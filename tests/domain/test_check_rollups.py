@@ -9,23 +9,15 @@ from hypothesis import strategies as st
 
 from app.domain.check_rollups import (
     EMPTY,
-    CheckRollup,
-    add,
     bucket_of,
     latency_quantiles,
     merge,
 )
 from app.domain.health import CheckOutcome
+from tests.check_rollups import roll_up
 
 P, S, F = CheckOutcome.PASSED, CheckOutcome.SLOW, CheckOutcome.FAILED
 checks = st.tuples(st.sampled_from([P, S, F]), st.floats(0, 1e5), st.booleans())
-
-
-def roll_up(*many: tuple[CheckOutcome, float, bool]) -> CheckRollup:
-    rollup = EMPTY
-    for outcome, latency, covered in many:
-        rollup = add(rollup, outcome, latency, in_maintenance=covered)
-    return rollup
 
 
 @pytest.mark.parametrize(
@@ -47,13 +39,13 @@ def test_what_is_counted(
     uptime: float | None,
     mean: float | None,
 ) -> None:
-    rollup = roll_up(*many)
+    rollup = roll_up(many)
     assert (rollup.checks, rollup.failed, rollup.slow, rollup.in_maintenance) == counts
     assert (rollup.uptime, rollup.latency_mean_ms) == (uptime, mean)
 
 
 def test_latencies_are_of_those_that_answered() -> None:
-    rollup = roll_up(*[(P, float(ms), False) for ms in range(1, 101)], (F, 9999, False))
+    rollup = roll_up([*((P, float(ms), False) for ms in range(1, 101)), (F, 9999, False)])
     assert (rollup.latency_min_ms, rollup.latency_max_ms) == (1, 100)
     assert latency_quantiles(rollup, [0.5, 0.95, 0.99]) == [50, 95, 99]
     assert latency_quantiles(EMPTY, [0.5]) is None
@@ -63,7 +55,7 @@ def test_latencies_are_of_those_that_answered() -> None:
 def test_to_merge_parts_is_to_roll_up_the_whole(
     many: list[tuple[CheckOutcome, float, bool]], cut: int
 ) -> None:
-    whole, parts = roll_up(*many), merge([roll_up(*many[:cut]), roll_up(*many[cut:])])
+    whole, parts = roll_up(many), merge([roll_up(many[:cut]), roll_up(many[cut:])])
     assert parts[:4] == whole[:4]
     assert parts[5:7] == whole[5:7]
     assert parts.latency_sum_ms == pytest.approx(whole.latency_sum_ms)
@@ -77,7 +69,7 @@ def test_merged_sketches_stay_within_their_bound() -> None:
     chance = random.Random(7)
     latencies = [chance.lognormvariate(3, 1) for _ in range(17_280)]
     minutes = [
-        roll_up(*[(P, ms, False) for ms in latencies[begin : begin + 12]])
+        roll_up((P, ms, False) for ms in latencies[begin : begin + 12])
         for begin in range(0, len(latencies), 12)
     ]
     chance.shuffle(minutes)

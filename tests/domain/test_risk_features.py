@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.check_rollups import EMPTY, CheckRollup, add, merge
+from app.domain.check_rollups import CheckRollup
 from app.domain.health import CheckOutcome
 from app.domain.risk_features import (
     FEATURES,
@@ -21,6 +21,7 @@ from app.domain.risk_features import (
     history_of,
     scaled,
 )
+from tests.check_rollups import roll_up
 
 NOW_HOUR = 500_000
 Hours = dict[int, tuple[float, float, float, float]]
@@ -257,12 +258,11 @@ def test_scaling_bends_what_has_a_long_tail_and_nothing_else() -> None:
 def test_rollups_become_a_history() -> None:
     at = datetime(2026, 11, 24, 10, tzinfo=UTC)
     checks = [(CheckOutcome.PASSED, 100.0)] * 9 + [(CheckOutcome.SLOW, 900.0)]
-    answered = merge(add(EMPTY, *one, in_maintenance=False) for one in checks)
-    hour = merge(
+    hour = roll_up(
         [
-            answered,
-            add(EMPTY, CheckOutcome.FAILED, 5000.0, in_maintenance=False),
-            add(EMPTY, CheckOutcome.FAILED, 5000.0, in_maintenance=True),
+            *((outcome, latency, False) for outcome, latency in checks),
+            (CheckOutcome.FAILED, 5000.0, False),
+            (CheckOutcome.FAILED, 5000.0, True),
         ]
     )
     failed = CheckRollup(checks=2, failed=2)

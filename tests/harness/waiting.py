@@ -9,7 +9,12 @@ Answer = TypeVar("Answer")
 LOOK_EVERY_SECONDS = 0.05
 
 
-def eventually(look: Callable[[], Answer], within: float = 20.0, what: str = "it") -> Answer:
+def eventually(
+    look: Callable[[], Answer],
+    within: float = 20.0,
+    what: str = "it",
+    every: float = LOOK_EVERY_SECONDS,
+) -> Answer:
     """What `look` answers once that is true. Fails after `within` seconds, with its last answer."""
     deadline = time.monotonic() + within
     while True:
@@ -18,7 +23,7 @@ def eventually(look: Callable[[], Answer], within: float = 20.0, what: str = "it
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {within} s: {answer!r}")
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(every)
 
 
 def until_far_from_the_next(period_seconds: int, needs_seconds: float) -> None:

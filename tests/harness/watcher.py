@@ -1,6 +1,7 @@
 """A client of the stream: what it was told, in order."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -47,10 +48,17 @@ class Watcher:
         self, message_type: str, matches: Callable[[Any], bool] = lambda _data: True
     ) -> Message:
         """The next message of this type whose data match."""
-        while True:
-            message = self.read()
-            if message["type"] == message_type and matches(message["data"]):
-                return message
+        return self.wait_until(
+            lambda message: message["type"] == message_type and matches(message["data"])
+        )
+
+    def wait_until(self, matches: Callable[[Message], bool]) -> Message:
+        """The next message that matches."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not matches(message := self.read()):
+            # Some message comes every second, so reading alone would go on for ever.
+            assert time.monotonic() < deadline, self.told[-5:]
+        return message
 
     def until_closed(self) -> Closed:
         """How the server ends it."""

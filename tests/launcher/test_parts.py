@@ -48,6 +48,21 @@ def test_procfile(tmp_path: Path) -> None:
     )
 
 
+def test_a_guest_adds_programs_and_takes_none(tmp_path: Path) -> None:
+    ours, guests = tmp_path / "Procfile", tmp_path / "guest" / "Procfile"
+    guests.parent.mkdir()
+    ours.write_text("release: true\nweb: serve\n")
+    guests.write_text("feeder: feed\n")
+    assert read(ours, guests) == Procfile(
+        folder=tmp_path,
+        release=Program("release", ("true",)),
+        programs=(Program("web", ("serve",)), Program("feeder", ("feed",))),
+    )
+    guests.write_text("web: mine\n")
+    with pytest.raises(LaunchError, match="guest/Procfile, line 1"):
+        read(ours, guests)
+
+
 @pytest.mark.parametrize("text", ["web serve\n", "web: a\nweb: b\n", "web:\n"])
 def test_wrong_procfile(tmp_path: Path, text: str) -> None:
     path = tmp_path / "Procfile"

@@ -64,7 +64,7 @@ def fill(world: World) -> Asked:
             work.session,
             {
                 "username": "reader",
-                "password": "a long pass phrase",
+                "password_hash": "of nobody",
                 "role": "viewer",
                 "is_active": True,
             },

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from app.domain.check_rollups import EMPTY, CheckRollup, add, merge
+from app.domain.check_rollups import CheckRollup, merge
 from app.domain.health import CheckOutcome
 from app.domain.risk_features import HOUR_SECONDS
 from app.services import risk_models, risk_predictions, risk_reports, risk_review, risk_training
@@ -16,6 +16,7 @@ from app.services.risk_figures import hour_of
 from app.services.risk_reports import RiskReport
 from benchmarks.fleet_examples import Examples
 from models import RiskModel, WebhookHealthRollup
+from tests.check_rollups import roll_up
 from tests.services.world import World
 
 WEEK = range(1, 169)
@@ -24,8 +25,8 @@ WEEK = range(1, 169)
 def hour(passed: int = 12, failed: int = 0, maintained: int = 0) -> CheckRollup:
     """The checks of an hour, each of 100 ms."""
     outcomes = [CheckOutcome.PASSED] * passed + [CheckOutcome.FAILED] * failed
-    kept = [add(EMPTY, one, 100.0, in_maintenance=False) for one in outcomes]
-    return merge([*kept, CheckRollup(checks=maintained, in_maintenance=maintained)])
+    kept = roll_up((one, 100.0, False) for one in outcomes)
+    return merge([kept, CheckRollup(checks=maintained, in_maintenance=maintained)])
 
 
 def put_hours(

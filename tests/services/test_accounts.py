@@ -25,6 +25,7 @@ def password_hash() -> str:
 
 def create(world: World, username: str) -> int:
     data = {"username": username, "password": PASSWORD, "role": Role.VIEWER, "is_active": True}
+    data = accounts.with_password_hash(data)
     with world.deps.unit_of_work() as work:
         return accounts.create_user(work.session, data).id
 
@@ -44,6 +45,7 @@ def add(world: World, username: str, role: Role, *, is_active: bool = True) -> i
 
 
 def change(world: World, user_id: int, **changes: Any) -> None:
+    changes = accounts.with_password_hash(changes)
     with world.deps.unit_of_work() as work:
         accounts.change_user(work.session, work.now, user_id, changes)
 
@@ -54,8 +56,9 @@ def delete(world: World, user_id: int) -> None:
 
 
 def sign_in(world: World, username: str, password: str) -> int:
-    with world.deps.unit_of_work() as work:
-        return accounts.sign_in(work.session, username, password).id
+    with world.deps.reading() as session:
+        claimed = accounts.who_claims(session, username)
+    return accounts.require_password(claimed, password).id
 
 
 class TestUsers:

@@ -1,6 +1,7 @@
 """Baselines: recalculated from what is new, tried, switched, rolled back; trouble is left out."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from app.services.baseline_versions import BaselineView
 from app.services.paging import PageRequest
 from app.services.recalculation import recalculate
 from app.services.retention import purge
-from models import RecalcSchedule
+from models import MetricInbox, RecalcSchedule
 from tests.harness.waiting import until_far_from_the_next
 from tests.services.series import every, feed
 from tests.services.world import World, overlapping
@@ -493,6 +494,26 @@ class TestSchedules:
         change(world, schedule_id, operation=PAY)
         with pytest.raises(Invalid):
             change(world, schedule_id, operation="another")
+
+
+def test_who_asks_gets_his_samples_though_a_tick_comes_before_they_are_rolled_up(
+    world: World,
+) -> None:
+    plan(world)
+    with world.deps.unit_of_work() as work:
+        work.session.add(MetricInbox(payload=b"", samples=0))
+        work.session.flush()
+        asked = recalc_runs.request(
+            work.session, work.now, work.events, PAY, "baselines.recalculate", "jobs"
+        )
+        work.events.clear()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(recalc_runs.run, world.deps.unit_of_work, asked.id)
+        assert run(world)["too_few_samples"] == 1
+        feed_usual(world, PAY)
+        world.sql("DELETE FROM pggit_analytics.metric_inbox")
+        assert answer.result(60)["succeeded"] == 1
+    assert baseline(world).slots
 
 
 def test_of_an_operation_without_series_only_what_somebody_made_stays(world: World) -> None:

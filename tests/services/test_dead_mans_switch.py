@@ -5,7 +5,7 @@ import pytest
 import beat_schedule
 from app.errors import Unavailable
 from app.services import dead_mans_switch, status
-from app.services.status import Part, PartStatus
+from app.services.parts import Part, PartStatus
 from tests.harness.receiver import Answer, Receiver
 from tests.services.world import World
 

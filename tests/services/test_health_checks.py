@@ -3,11 +3,14 @@
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from app.domain.cadence import next_check
 from app.domain.health import HealthStatus
@@ -18,7 +21,7 @@ from app.services.checker import Checker
 from app.services.health_checks import Check
 from models import WebhookHealth
 from tests.harness.receiver import Answer, Receiver
-from tests.services.checking import ONCE, answer, check_now, claim, record
+from tests.services.checking import ONCE, answer, check_now, claim, decisions, record
 from tests.services.world import World, at_once, delivered, overlapping
 
 
@@ -341,6 +344,42 @@ class TestChecker:
         hints = [True]
         assert checker.run(lambda: bool(hints and hints.pop()), lambda: False) == {}
         assert hints == []
+
+    def test_two_share_what_is_due(
+        self, world: World, receiver: Receiver, checker: Checker
+    ) -> None:
+        deps, count = world.deps, 60
+        for number in range(count):
+            world.webhook(url=receiver.url(f"/{number}"))
+        other = Checker(deps.unit_of_work, deps.clock, deps.cipher, deps.guard, 5, (0,))
+        with closing(other), ThreadPoolExecutor(2) as both:
+            reports = list(both.map(self.run, (checker, other)))
+        assert sum(one.get("checked", 0) for one in reports) == count
+        assert [receiver.probes(f"/{number}") for number in range(count)] == [1] * count
+        for table in ("checks", "rollups"):
+            found = world.sql(f"SELECT webhook_id FROM pggit.webhook_health_{table}")  # noqa: S608
+            assert len(found) == len(set(found)) == count
+
+    def test_what_could_not_be_recorded_is_recorded_later(
+        self, world: World, receiver: Receiver
+    ) -> None:
+        deps, ends = world.deps, [False, True]  # the transaction that claims, the one that records
+
+        @contextmanager
+        def unit_of_work() -> Iterator[Any]:
+            with deps.unit_of_work() as work:
+                yield work
+                if ends and ends.pop(0):
+                    raise OperationalError("COMMIT", None, Exception("the server is gone"))
+
+        hook = world.webhook(url=receiver.url("/hook"))
+        with closing(Checker(unit_of_work, deps.clock, deps.cipher, deps.guard, 5, (0,))) as made:
+            with pytest.raises(OperationalError):
+                self.run(made)
+            assert decisions(world, hook) == []
+            self.run(made)
+        assert decisions(world, hook) == [("healthy", "first_pass")]
+        assert receiver.probes("/hook") == 1
 
     def test_what_is_due_is_probed_and_recorded(
         self, world: World, receiver: Receiver, checker: Checker

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.domain.check_rollups import CheckRollup, latency_quantiles, merge
+from app.domain.check_rollups import CheckRollup, latency_quantiles, merge, sketch_of
+from app.domain.health import CheckOutcome
 from app.errors import Invalid
 from app.services import health_reports, health_rollups, retention
+from tests.check_rollups import roll_up
 from tests.services.checking import ONCE, check, check_now
 from tests.services.world import World
 
@@ -61,6 +63,44 @@ def test_each_check_is_in_its_minute(world: World) -> None:
     assert latency_quantiles(whole, [0.5]) == [20]
     assert merge(read(world, webhook, 60))[:7] == whole[:7]
     assert [one.checks for one in read(world, other, 3600)] == [1]
+
+
+def test_a_minute_counts_what_its_checks_were(world: World) -> None:
+    """What PostgreSQL adds up is what all of them are at once."""
+    webhook = world.webhook(check={"max_latency_ms": 50})
+    minute = [(204, 10.0), (204, 90.0), (500, 5.0), (204, 20.0)]
+    for status, latency in minute:
+        check(world, webhook, status, latency_ms=latency)
+    world.silence(kind="maintenance")
+    check(world, webhook, 500, latency_ms=1.0)
+    check(world, webhook, 204, latency_ms=2.0)
+    world.sql("DELETE FROM pggit.silences")
+    outcomes = [CheckOutcome.PASSED, CheckOutcome.SLOW, CheckOutcome.FAILED, CheckOutcome.PASSED]
+    expected = roll_up(
+        [
+            *zip(outcomes, (latency for _, latency in minute), [False] * 4, strict=True),
+            (CheckOutcome.FAILED, 1.0, True),
+            (CheckOutcome.PASSED, 2.0, True),
+        ]
+    )
+    found = merge(read(world, webhook, 60))
+    assert found[:7] == expected[:7]
+    ranks = [0.3, 0.6, 1.0]
+    assert latency_quantiles(found, ranks) == latency_quantiles(expected, ranks) == [10, 20, 90]
+
+
+def test_a_minute_that_the_code_before_began_counts_whole(world: World) -> None:
+    webhook = world.webhook()
+    check(world, webhook, 204, latency_ms=10.0)
+    world.sql(
+        "UPDATE pggit.webhook_health_rollups SET sketch = :sketch, latencies = NULL",
+        sketch=sketch_of([10.0]),
+    )
+    check(world, webhook, 204, latency_ms=30.0)
+    for resolution in (60, 300):
+        whole = merge(read(world, webhook, resolution))
+        assert (whole.checks, whole.latency_sum_ms) == (2, 40)
+        assert latency_quantiles(whole, [0.5, 1.0]) == [10, 30]
 
 
 def test_what_is_over_is_folded_and_reads_the_same(world: World) -> None:

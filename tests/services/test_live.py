@@ -244,7 +244,7 @@ class TestVisitors:
     def test_whose_credentials_ceased(self, world: World) -> None:
         with world.deps.unit_of_work() as work:
             session = work.session
-            account = {"password": "long enough", "role": "viewer", "is_active": True}
+            account = {"password_hash": "of nobody", "role": "viewer", "is_active": True}
             good = create_user(session, account | {"username": "good"})
             out = create_user(session, account | {"username": "out", "is_active": False})
             key, _secret = create_api_key(session, None, {"name": "k", "role": "viewer"})
@@ -274,7 +274,7 @@ class TestVisitors:
 
     def test_a_ticket_is_worth_what_its_token_was(self, world: World) -> None:
         with world.deps.unit_of_work() as work:
-            account = {"username": "u", "password": "long enough", "role": "viewer"}
+            account = {"username": "u", "password_hash": "of nobody", "role": "viewer"}
             user = create_user(work.session, account | {"is_active": True})
             until = work.now + HOUR
             who = Principal("user", user.id, "u", Role.VIEWER, "s", "t", until)

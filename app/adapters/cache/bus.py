@@ -19,6 +19,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.adapters.background import Background
 from app.adapters.cache.redis_level import RedisLevel
 from app.domain.snapshot import Stamp
 
@@ -103,9 +104,10 @@ class Bus:
         self._ears = ears
         self._second = second
         self._word = _Word()
-        self._changed = threading.Condition()
+        self._teller = Background("cache-tell", self._tell, stop_within_seconds=2 * TIMEOUT_SECONDS)
+        self._lock = threading.Lock()
+        self._listener: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
         self.is_listening = False
 
     def tell(self, news: Mapping[str, Stamp]) -> None:
@@ -128,44 +130,35 @@ class Bus:
 
     def listen(self) -> None:
         """Begin to, if that is not so yet."""
-        if "listen" not in self._threads:
-            with self._changed:
-                self._start("listen", self._listen)
+        if self._listener is None:
+            with self._lock:
+                if self._listener is None and not self._stopping.is_set():
+                    self._listener = threading.Thread(
+                        target=self._listen, name="cache-listen", daemon=True
+                    )
+                    self._listener.start()
 
     def close(self) -> None:
-        with self._changed:
-            self._stopping.set()
-            self._changed.notify_all()
-        for thread in self._threads.values():
-            thread.join(2 * TIMEOUT_SECONDS)
+        self._stopping.set()
+        self._teller.close()
+        if self._listener is not None:
+            self._listener.join(2 * TIMEOUT_SECONDS)
         self._client.close()
 
     def _leave(self, word: _Word) -> None:
-        with self._changed:
+        with self._teller.leaving():
             self._word.add(word)
-            self._start("tell", self._tell)
-            self._changed.notify_all()
-
-    def _start(self, name: str, target: Any) -> None:
-        if name not in self._threads and not self._stopping.is_set():
-            thread = threading.Thread(target=target, name=f"cache-{name}", daemon=True)
-            self._threads[name] = thread
-            thread.start()
 
     def _tell(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._word or self._stopping.is_set())
-                if self._stopping.is_set() and not self._word:
-                    return
-                word, self._word = self._word, _Word()
-            left = self._deliver(word)
-            if left:
-                with self._changed:
-                    left.add(self._word)
-                    self._word = left
-                if self._stopping.wait(RETRY_SECONDS):
-                    return
+        with self._teller.taking():
+            word, self._word = self._word, _Word()
+        left = self._deliver(word)
+        if left:
+            with self._teller.taking():
+                left.add(self._word)
+                self._word = left
+            if not self._teller.pause(RETRY_SECONDS):
+                self._leave(_Word())
 
     def _deliver(self, word: _Word) -> _Word:
         """What could not be told."""

@@ -88,6 +88,11 @@ class Cache:
                 return kept.answer
         return self._look_further(key, tuple(tables), load, ttl or self._ttl, fresh, shared)
 
+    def at_hand(self, key: str) -> Answer | None:
+        """What L1 has, if it is right and not due for renewal."""
+        kept = self._at_hand(key)
+        return None if kept is None else kept.answer
+
     def get_many(self, wanted: Mapping[str, Iterable[str]]) -> dict[str, Answer]:
         """What L1 and L2 have of these keys; `wanted` has the tables of each. Loads nothing."""
         self._listen()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -86,11 +87,17 @@ class Query:
     def key(self, arguments: Arguments) -> str:
         """One text for a query with its arguments, whatever their order: `alerts.list?limit=20`."""
         given = "&".join(
-            f"{quote(name)}={quote(_text(value))}"
-            for name, value in sorted(arguments.items())
-            if value is not None
+            [
+                f"{name}={value if type(value) is int else _quoted(_text(value))}"
+                for name, value in sorted(arguments.items())
+                if value is not None
+            ]
         )
         return f"{self.name}?{given}"
+
+
+# Few texts are asked for again and again.
+_quoted = lru_cache(1024)(quote)
 
 
 def _text(value: Any) -> str:
