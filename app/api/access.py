@@ -261,7 +261,7 @@ def _user(token: Mapping[str, Any]) -> Principal:
     except NotFound as error:
         if request.endpoint == REFRESH_ENDPOINT:
             with deps().unit_of_work() as work:
-                end_if_reused(work.session, work.now, token_id, session_id)
+                end_if_reused(work.session, work.now, token["token_id"], token["session_id"])
         raise Unauthenticated(error.detail) from None
     if answer.is_stale:
         _check_still_trusted(answer)
