@@ -21,9 +21,10 @@ const TILES = [
   {
     name: "webhooks",
     label: "Webhooks",
-    value: (m) => `${count(m.webhooks.healthy ?? 0)}/${count(all(m.webhooks))}`,
-    note: (m) => sick(m.webhooks) || "healthy",
-    tone: (m) => (m.webhooks.unavailable ? "critical" : m.webhooks.degraded ? "warning" : "ok"),
+    value: (m) =>
+      all(m.webhooks) ? `${count(m.webhooks.healthy ?? 0)}/${count(all(m.webhooks))}` : "0",
+    note: (m) => (all(m.webhooks) ? sick(m.webhooks) || "healthy" : "none yet"),
+    tone: (m) => worst(m.webhooks),
   },
   {
     name: "queue",
@@ -66,6 +67,12 @@ const TILES = [
 ];
 
 const all = (counts) => Object.values(counts).reduce((sum, one) => sum + one, 0);
+
+const worst = (counts) => {
+  if (counts.unavailable) return "critical";
+  if (counts.degraded) return "warning";
+  return all(counts) ? "ok" : "plain";
+};
 
 const sick = ({ unavailable = 0, degraded = 0, unknown = 0 }) =>
   [

@@ -38,6 +38,7 @@ export function poll(seconds, note, ask) {
       say(note, "");
     } catch (error) {
       if (!("status" in error)) throw error;
+      if (isOver) return;
       wait = Math.max(seconds, error.retryAfter ?? 0);
       say(note, `Not read: ${error.message}`);
     }

@@ -52,9 +52,6 @@ export class Workers {
     say(byId("workers-count"), workers.length ? `${alive} of ${workers.length} alive` : "");
     show(byId("workers-scroll"), workers.length > 0);
     show(byId("workers-empty"), workers.length === 0);
-    say(
-      byId("workers-empty"),
-      "No worker has shown up: nothing is delivered. Is `make run` still there?",
-    );
+    say(byId("workers-empty"), "No worker has shown up: nothing is delivered.");
   }
 }
