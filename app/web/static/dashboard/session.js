@@ -74,7 +74,8 @@ export class Session extends EventTarget {
     const token = this.#access;
     this.#end("You are signed out.");
     try {
-      await send("POST", "/auth/logout", { token });
+      // It is sent to its end though the tab be closed meanwhile.
+      await send("POST", "/auth/logout", { token, keepalive: true });
     } catch {
       // The tokens are forgotten here in any case, and end by themselves.
     }
@@ -165,7 +166,7 @@ export class Session extends EventTarget {
   }
 }
 
-async function send(method, path, { body, token } = {}) {
+async function send(method, path, { body, token, keepalive = false } = {}) {
   const headers = { Accept: "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -176,6 +177,7 @@ async function send(method, path, { body, token } = {}) {
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "omit",
+      keepalive,
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
   } catch {
