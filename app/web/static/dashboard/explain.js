@@ -70,40 +70,43 @@ function decision(one) {
 }
 
 function followUp(one) {
-  const what = `${capital(inWords(one.kind))}${one.kind === "unmute" ? "" : ` ${one.number}`}`;
+  const what = `${capital(inWords(one.kind))}${one.kind === "escalate" ? `, step ${one.number}` : ""}`;
   return one.done_at ? `${what}: ${inWords(one.outcome)}.` : `${what}: still to come.`;
 }
 
-/** What waits comes first, then who was not told. Of many who were, each opens when asked. */
+/** What waits comes first, then who was told, then who was not. Of many who were, each opens when
+ * asked. */
 function inOrder(webhooks) {
-  const rank = (one) => (one.messages.some((message) => message.waits) ? 0 : one.told ? 2 : 1);
-  const told = webhooks.filter((one) => rank(one) === 2).length;
+  const isWaiting = (one) => one.messages.some((message) => message.waits);
+  const rank = (one) => (isWaiting(one) ? 0 : one.messages.length ? 1 : 2);
+  const told = webhooks.filter((one) => rank(one) === 1).length;
   const sorted = [...webhooks].sort((a, b) => rank(a) - rank(b));
-  return sorted.map((one) => webhook(one, rank(one) < 2 || told <= OPEN_AT_FIRST));
+  return sorted.map((one) =>
+    one.messages.length ? concerned(one, isWaiting(one) || told <= OPEN_AT_FIRST) : leftAlone(one),
+  );
 }
 
-function webhook(one, isOpen) {
-  const why = one.told || one.messages.length ? "Why it is told" : "Why it is not told";
+function concerned(one, isOpen) {
   return el(
     "details",
     { class: "explained", open: isOpen },
-    el(
-      "summary",
-      {},
-      el(
-        "h4",
-        {},
-        el(
-          "span",
-          { class: `badge ${one.told ? "ok" : "unknown"}` },
-          one.told ? "told" : "not told",
-        ),
-        ` ${one.name}`,
-      ),
-    ),
-    el("p", {}, `${why}: ${inWords(one.reason)}.`),
+    el("summary", {}, name(one)),
+    el("p", {}, `Why it is told: ${inWords(one.reason)}.`),
     one.messages.map(message),
   );
+}
+
+function leftAlone(one) {
+  return el("div", { class: "explained" }, name(one), el("p", {}, `${capital(inWords(one.reason))}.`));
+}
+
+function name(one) {
+  const badge = el(
+    "span",
+    { class: `badge ${one.told ? "ok" : "unknown"}` },
+    one.told ? "told" : "not told",
+  );
+  return el("h4", {}, badge, ` ${one.name}`);
 }
 
 function message(one) {

@@ -23,7 +23,7 @@ export class Jobs {
       { name: "Slot", class: "number wide-only" },
       { name: "Took", class: "number" },
       { name: "Next in", class: "number" },
-      { name: "Missed 24 h", class: "number wide-only" },
+      { name: "Missed", class: "number wide-only" },
       { name: "Runs", class: "wide-only" },
     ]);
     byId("jobs-scroll").append(whole);
