@@ -32,6 +32,7 @@ export class Alerts {
     this.#store = store;
     this.#session = session;
     store.watch("alerts", () => this.#draw());
+    store.watch("metrics", () => this.#count());
     store.watch("deliveries", () => this.#countSoon());
     this.#list.addEventListener("keydown", (event) => this.#key(event));
     setInterval(() => this.#store.touch("alerts"), 15_000);

@@ -20,6 +20,7 @@ export class Attempts {
     byId("deliveries-scroll").append(whole);
     this.#rows = body;
     store.watch("deliveries", () => this.#draw());
+    store.watch("metrics", () => this.#count());
   }
 
   #draw() {
@@ -52,10 +53,13 @@ export class Attempts {
         say(took, milliseconds(last.latency_ms));
       },
     );
-    const leftOut = this.#store.metrics?.not_shown.delivery;
-    say(byId("deliveries-count"), leftOut ? `${count(leftOut)} more a second` : "");
     show(byId("deliveries-scroll"), shown.length > 0);
     show(byId("deliveries-empty"), shown.length === 0);
     say(byId("deliveries-empty"), "Nothing was sent yet.");
+  }
+
+  #count() {
+    const leftOut = this.#store.metrics?.not_shown.delivery;
+    say(byId("deliveries-count"), leftOut ? `${count(leftOut)} more a second` : "");
   }
 }

@@ -23,7 +23,7 @@ export class Workers {
   }
 
   #draw() {
-    const workers = this.#store.metrics.workers;
+    const workers = this.#store.metrics?.workers ?? [];
     keep(
       this.#rows,
       workers,
