@@ -99,7 +99,7 @@ def _change_directly(username: str, password: str) -> None:
     from app.domain.audit import Actor
     from app.errors import NotFound
     from app.services.accounts import change_user, find_user, with_password_hash
-    from app.services.audit import act_as
+    from app.services.audit import acting_as
     from app.settings import MIN_PASSWORD_CHARS
 
     if len(password) < MIN_PASSWORD_CHARS:
@@ -107,8 +107,8 @@ def _change_directly(username: str, password: str) -> None:
     deps = build(resolved_settings())
     changes = with_password_hash({"password": password})
     try:
-        act_as(Actor("operating_system_user", None, getpass.getuser()))
-        with deps.unit_of_work() as work:
+        actor = Actor("operating_system_user", None, getpass.getuser())
+        with acting_as(actor), deps.unit_of_work() as work:
             found = find_user(work.session, username)
             change_user(work.session, work.now, found.id, changes)
     except NotFound:

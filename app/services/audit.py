@@ -4,7 +4,8 @@ Who acts is known where a request, or a command, comes in, and needed where a tr
 What lies between need not know of it, so it is a context variable and not an argument of all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +23,16 @@ _acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
 def act_as(actor: Actor | None) -> None:
     """Whoever acts in this context from now on; None: the system itself."""
     _acting.set(actor)
+
+
+@contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    """The same, until the end of the block."""
+    token = _acting.set(actor)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
 
 
 def acting() -> str:

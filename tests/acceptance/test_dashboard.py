@@ -285,7 +285,7 @@ def test_it_explains_who_was_told_and_why(
     row.get_by_role("button", name="Explain").click()
     explained = signed_in[".explained"]
     expect(explained).to_have_count(2)
-    expect(explained.filter(has_text="not told")).to_contain_text("the alert names other webhooks")
+    expect(explained.filter(has_text="not told")).to_contain_text("The alert names other webhooks")
     expect(explained.filter(has_text="Attempt")).to_contain_text(
         "the receiver accepted it, HTTP 204"
     )

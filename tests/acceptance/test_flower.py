@@ -76,7 +76,7 @@ def test_it_shows_tasks_under_names_that_say_what_they_do(
 
 
 def test_it_shows_every_worker(flower: requests.Session, system: System) -> None:
-    wanted = {"deliver-1", "deliver-2", "health-1", "jobs-1"}
+    wanted = {"deliver-1", "deliver-2", "health-1", "health-2", "jobs-1"}
 
     def alive() -> set[str]:
         workers = flower.get(f"{system.flower_url}/api/workers?status=1", timeout=10).json()

@@ -69,7 +69,7 @@ def test_a_tick_is_an_execution_with_its_slot(client: Client) -> None:
     assert newest["trigger"] == "schedule"
     assert moment(newest["scheduled_for"]).timestamp() == newest["slot"] * CHECK_EVERY_SECONDS
     assert moment(newest["scheduled_for"]) <= moment(newest["started_at"])
-    assert newest["worker"].startswith("health-1@")
+    assert newest["worker"].startswith("health-")
     jobs = {one["name"]: one for one in client.get("/api/v1/jobs").json()["items"]}
     assert jobs["health-check"]["last_execution"]["id"] >= newest["id"]
 
@@ -150,8 +150,8 @@ def test_a_missed_tick_is_reported(client: Client, system: System) -> None:
     assert following["missed_ticks"] == following["slot"] - last - 1 >= 4
     jobs = {one["name"]: one for one in client.get("/api/v1/jobs").json()["items"]}
     assert jobs["health-check"]["missed_ticks_24h"] >= following["missed_ticks"]
-    log = (system.data_dir / "logs" / "health.log").read_text(encoding="utf-8")
-    assert '"action": "ticks_missed"' in log
+    logs = (system.data_dir / "logs").glob("health_*.log")
+    assert any('"action":"ticks_missed"' in log.read_text(encoding="utf-8") for log in logs)
 
 
 def test_the_purge_takes_what_is_old_and_over(

@@ -399,7 +399,9 @@ class TestWaiting:
     ) -> None:
         monkeypatch.setattr(delivery, "RENEW_EVERY_SECONDS", 60.0)  # it stands still meanwhile
         with held(receiver, "/hangs"):
-            once = world.webhook(url=receiver.url("/hangs"), retry_schedule_seconds=[0])
+            once = world.webhook(
+                url=receiver.url("/hangs"), retry_schedule_seconds=[0], timeout_seconds=60
+            )
             (owed,) = world.owe(once)
             with working(drain):
                 arrived(receiver, "/hangs")

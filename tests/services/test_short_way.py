@@ -17,6 +17,7 @@ from app.api.context import EXTENSION
 from app.deps import Deps
 from app.factory import create_app
 from app.services import accounts
+from app.services.audit import act_as
 from app.settings import Settings
 from tests.harness.waiting import eventually
 from tests.services.world import World
@@ -51,6 +52,9 @@ def app(
     made.extensions[EXTENSION].close()
     root.handlers, root.level = before
     structlog.reset_defaults()
+    # What a request says of itself to its thread, the next one overwrites; no request comes here.
+    structlog.contextvars.clear_contextvars()
+    act_as(None)
 
 
 @pytest.fixture
