@@ -141,8 +141,10 @@ class Bus:
     def close(self) -> None:
         self._stopping.set()
         self._teller.close()
-        if self._listener is not None:
-            self._listener.join(2 * TIMEOUT_SECONDS)
+        with self._lock:  # one that is being started now is waited for, too
+            listener = self._listener
+        if listener is not None:
+            listener.join(2 * TIMEOUT_SECONDS)
         self._client.close()
 
     def _leave(self, word: _Word) -> None:
