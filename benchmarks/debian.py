@@ -10,8 +10,14 @@ HOW_TO_INSTALL = f"not installed; apt-get install {PACKAGE}"
 WITHIN_SECONDS = 120
 
 
-def find_alertmanager(folder: Path) -> Path | None:
-    return find(PACKAGE, folder)
+# A path that is compiled into it.
+ALERTMANAGERS_TEMPLATE = "/usr/share/prometheus/alertmanager/default.tmpl"
+
+
+def find_alertmanager(folder: Path) -> list[str] | None:
+    """How to call it; None where there is no way."""
+    binary = find(PACKAGE, folder)
+    return None if binary is None else among_its_files(binary, ALERTMANAGERS_TEMPLATE)
 
 
 def find(package: str, folder: Path) -> Path | None:
@@ -34,6 +40,21 @@ def find(package: str, folder: Path) -> Path | None:
     (archive,) = folder.glob(f"{package}_*.deb")
     unpacked = _succeeds(["dpkg-deb", "-x", archive.name, "."], folder)
     return folder / "usr/bin" / package if unpacked else None
+
+
+def among_its_files(binary: Path, needs: str) -> list[str] | None:
+    """How to call a program so that it finds `needs`, a path under /usr/share.
+
+    Unpacked, it is not there: then the package's folder stands in its place, for that process
+    alone. None where no process can have a view of its own.
+    """
+    if Path(needs).exists():
+        return [str(binary)]
+    mount = 'mount --bind "$0" /usr/share && exec "$@"'
+    view = ["unshare", "-rm", "sh", "-c", mount, str(binary.parents[1] / "share")]
+    if shutil.which("unshare") is None or not _succeeds([*view, "test", "-e", needs], Path("/")):
+        return None
+    return [*view, str(binary)]
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:

@@ -109,9 +109,9 @@ def _contestants(
                 f"{name}-slow", settings, receiver, half, SLOW_WEBHOOKS, workers, how=slow
             ),
         ]
-    binary = find_alertmanager(folder) if Alertmanager.name in options.only else None
-    if binary is not None:
-        everybody.append(Alertmanager(binary, receiver, half, webhooks, folder))
+    alertmanager = find_alertmanager(folder) if Alertmanager.name in options.only else None
+    if alertmanager is not None:
+        everybody.append(Alertmanager(alertmanager, receiver, half, webhooks, folder))
     return {one.name: one for one in everybody}
 
 

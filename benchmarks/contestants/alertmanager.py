@@ -32,10 +32,10 @@ class Alertmanager:
     title = "Alertmanager (Debian), in memory, unsigned"
 
     def __init__(
-        self, binary: Path, receiver: Receiver, count: int, webhooks: int, folder: Path
+        self, program: Sequence[str], receiver: Receiver, count: int, webhooks: int, folder: Path
     ) -> None:
         self.count = count
-        self._binary = binary
+        self._program = program
         self._receiver = receiver
         self._webhooks = webhooks
         self._folder = folder
@@ -49,7 +49,7 @@ class Alertmanager:
         config = folder / "alertmanager.json"
         config.write_text(json.dumps(self._config(run, warm_up, hooks)))
         command = [
-            str(self._binary),
+            *self._program,
             f"--config.file={config}",
             f"--storage.path={folder / 'data'}",
             "--cluster.listen-address=",

@@ -10,14 +10,14 @@ import pytest
 import requests
 
 from app.adapters.embedded import free_port
+from benchmarks.debian import ALERTMANAGERS_TEMPLATE
 from tests.harness.client import Client
-from tests.harness.debian import among_its_files, program
+from tests.harness.debian import called, program
 from tests.harness.programs import running_program
 from tests.harness.system import System
 from tests.harness.waiting import eventually
 
 PACKAGE = "prometheus-alertmanager"
-TEMPLATE = "/usr/share/prometheus/alertmanager/default.tmpl"
 # As docs/integrations.md has it, but for the pace.
 ROUTE = {
     "receiver": "tocsin",
@@ -45,13 +45,12 @@ def alertmanager(client: Client, system: System, tmp_path: Path) -> Iterator[str
     )
     address = f"127.0.0.1:{free_port()}"
     command = [
-        str(binary),
+        *called(binary, ALERTMANAGERS_TEMPLATE),
         f"--config.file={config}",
         f"--storage.path={tmp_path / 'data'}",
         "--cluster.listen-address=",
         f"--web.listen-address={address}",
     ]
-    command = among_its_files(binary, TEMPLATE, command)
     with running_program(command, {}, tmp_path / "log"):
         eventually(lambda: _is_ready(address), 60, "Alertmanager")
         yield f"http://{address}"

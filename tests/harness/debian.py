@@ -1,14 +1,11 @@
 """Programs of others that come as Debian packages: unpacked into a folder, not installed."""
 
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from benchmarks.debian import find
+from benchmarks.debian import among_its_files, find
 
 KEPT_IN = "tocsin-debian-programs"
 
@@ -29,20 +26,9 @@ def program(package: str, name: str) -> Path:
     return kept
 
 
-def among_its_files(binary: Path, needs: str, command: Sequence[str]) -> list[str]:
-    """The command so that it finds `needs`, a path under /usr/share that is compiled into it.
-
-    Unpacked, it is not there: then the package's folder stands in its place, for that process
-    alone. Skips the test, with the reason, where no process can have a view of its own.
-    """
-    if Path(needs).exists():
-        return list(command)
-    mount = 'mount --bind "$0" /usr/share && exec "$@"'
-    view = ["unshare", "-rm", "sh", "-c", mount, str(binary.parents[1] / "share")]
-    if shutil.which("unshare") is None or not _succeeds([*view, "test", "-e", needs]):
+def called(binary: Path, needs: str) -> list[str]:
+    """How to call it so that it finds `needs`; skips the test, with the reason, where it can't."""
+    found = among_its_files(binary, needs)
+    if found is None:
         pytest.skip(f"{binary.name} needs {needs}, and no mount namespace can be made here")
-    return [*view, *command]
-
-
-def _succeeds(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    return found
