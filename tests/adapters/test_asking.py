@@ -1,24 +1,13 @@
 """Questions without a transaction: what they leave behind, also where something goes wrong."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.adapters.asking import Asking
 from app.adapters.database import Database
-from app.adapters.embedded import Servers
 
 PID = "SELECT pg_backend_pid()"
-
-
-@pytest.fixture
-def database(servers: Servers) -> Iterator[Database]:
-    url = servers.database_url.replace("postgresql://", "postgresql+psycopg://")
-    opened = Database(url, pool_min=1, pool_max=1)
-    yield opened
-    opened.close()
 
 
 def pid(ask: Asking) -> int:

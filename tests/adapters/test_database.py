@@ -1,23 +1,12 @@
 """What counts as a database that is away."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.adapters.database import Database, is_away
-from app.adapters.embedded import Servers
 from tests.harness.waiting import eventually
-
-
-@pytest.fixture
-def database(servers: Servers) -> Iterator[Database]:
-    url = servers.database_url.replace("postgresql://", "postgresql+psycopg://")
-    opened = Database(url, pool_min=2, pool_max=2)
-    yield opened
-    opened.close()
 
 
 def is_there(database: Database, pid: int) -> bool:
